@@ -1,0 +1,1 @@
+"""The control API that the command line and the dashboard talk to."""

@@ -1,0 +1,1 @@
+"""Content-addressed chunks: kept here, fetched from peers."""

@@ -1,0 +1,1 @@
+"""Replication of sets and registers: pure, generic, knows no feature."""

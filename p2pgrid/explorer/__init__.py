@@ -1,0 +1,1 @@
+"""The explorer: every node holds the view of the grid."""

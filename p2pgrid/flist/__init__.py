@@ -1,0 +1,1 @@
+"""Flists: images as trees of content-addressed chunks."""

@@ -1,0 +1,1 @@
+"""The TFT ledger: signed operations, certified by quorums, merged by union."""

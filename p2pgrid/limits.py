@@ -1,0 +1,89 @@
+"""How long we wait and how much we hold. Every such number lives here, with its reason.
+
+Names end in their unit. Nothing here is read from a configuration file.
+"""
+
+from p2pgrid.units import GIB, KIB, MIB
+
+# --- wire -----------------------------------------------------------------------------------------
+
+RECORD_BYTES_MAX = 64 * KIB
+"""Any record: the largest is a certified batch of operations; gossip carries no more anyway."""
+
+INTEGER_MAX = 2**63 - 1
+"""Fits every language's signed 64 bit integer."""
+
+NESTING_MAX = 8
+"""Deepest array in an array of any record, with room to grow."""
+
+FRAME_BYTES_MAX = 1 * MIB
+"""One request or answer on the control stream."""
+
+# --- net ------------------------------------------------------------------------------------------
+
+GOSSIP_BYTES_MAX = 60 * KIB
+"""What one gossip message may carry; a larger one would block the 32-deep queues of libp2p."""
+
+DIAL_SECONDS_MAX = 8.0
+"""A peer that accepts TCP but stays mute blocks libp2p for over 100 s otherwise."""
+
+REQUEST_SECONDS_MAX = 10.0
+"""What a caller waits for one answer unless it says otherwise."""
+
+HANDLER_SECONDS_MAX = 60.0
+"""What one incoming request may occupy us."""
+
+CONNECTIONS_MAX = 200
+"""Open connections of one node: gossip wants 6 to 12, requests a few more."""
+
+CONNECTIONS_PER_ADDRESS_MAX = 32
+"""Inbound connections from one IP address, half-open ones included."""
+
+STREAMS_PER_CONNECTION_MAX = 256
+"""Live inbound streams on one connection."""
+
+REQUESTS_PER_PEER_MAX = 64
+"""Requests of one peer that we work on at once; the others wait in its own socket."""
+
+WINDOW_OVERRUN_BYTES_MAX = 256 * KIB
+"""What a peer may send beyond its Yamux window before we hang up: one window of slack."""
+
+INBOX_MESSAGES_MAX = 4096
+"""Gossip messages queued for a consumer before new ones are dropped; catch-up brings them later."""
+
+PEERS_REMEMBERED_MAX = 512
+"""Addresses of peers kept on disk for the next start."""
+
+BULK_FRAME_BYTES = 256 * KIB
+"""Per-record Python cost dominates: 16 KiB frames cost 3 to 4 times the CPU of these."""
+
+BULK_TOKEN_SECONDS_MAX = 10.0
+"""How long a token for a bulk connection is good."""
+
+BULK_CONNECTIONS_MAX = 64
+"""Bulk connections that one node serves at once."""
+
+BULK_IDLE_SECONDS_MAX = 60.0
+"""A bulk connection that carries nothing for so long is closed."""
+
+# --- store ----------------------------------------------------------------------------------------
+
+VALUE_BYTES_MAX = 16 * MIB
+"""No value of ours comes near; a bug that writes larger ones is caught here."""
+
+# --- chunks and flists ----------------------------------------------------------------------------
+
+CHUNK_BYTES = 512 * KIB
+"""Plain bytes in one chunk of an flist (the last of a file may be shorter); fixed by rfs."""
+
+CHUNK_BLOB_BYTES_MAX = CHUNK_BYTES + CHUNK_BYTES // 6 + 64
+"""An encrypted chunk: raw snappy grows by at most n/6 + 32 bytes, the AES tag adds 16."""
+
+FLIST_BYTES_MAX = 256 * MIB
+"""One `.fl` file: half a million entries take about 100 MB."""
+
+IMAGE_BYTES_MAX = 64 * GIB
+"""Plain bytes that one image may unpack to."""
+
+IMAGE_ENTRIES_MAX = 2_000_000
+"""Files, directories and links of one image."""

@@ -1,0 +1,1 @@
+"""What the grid talks about: frozen records."""

@@ -1,0 +1,176 @@
+"""The network seam: what the rest of p2pgrid knows about the network, and every name on the wire.
+
+Two adapters pass one contract suite: `libp2p` (TCP, Noise, Yamux) and `memory`
+(trio's clock, so whole grids run in virtual time). Nothing above this folder
+imports libp2p.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Protocol
+
+import trio
+
+from p2pgrid.model.ids import NodeId
+
+# Protocol ids. A number goes up when old peers could not follow.
+CONTROL_PROTOCOL = "/p2pgrid/control/1"
+"""The persistent stream that requests and answers travel on."""
+
+
+class Topic(StrEnum):
+    """Gossip topics, one for each class of records."""
+
+    CAPACITY = "p2pgrid/capacity/1"
+    LEDGER = "p2pgrid/ledger/1"
+    HUB = "p2pgrid/hub/1"
+
+
+class Method(StrEnum):
+    """Every request that a peer may send. The body and answer are records of the feature named."""
+
+    RECONCILE_EXPLORER = "explorer.reconcile"
+    RECONCILE_LEDGER = "ledger.reconcile"
+    EXPLORER_QUERY = "explorer.query"
+    LEDGER_VOTE = "ledger.vote"
+    LEDGER_SUBMIT = "ledger.submit"
+    LEDGER_ACCOUNT = "ledger.account"
+    LEDGER_ESCROW = "ledger.escrow"
+    LEDGER_HISTORY = "ledger.history"
+    RESERVATION_REQUEST = "reservation.request"
+    RESERVATION_FUNDED = "reservation.funded"
+    RESERVATION_STATUS = "reservation.status"
+    RESERVATION_CANCEL = "reservation.cancel"
+    RESERVATION_LOGS = "reservation.logs"
+    BULK_OPEN = "net.bulk"
+    """Used by the libp2p adapter itself: hand out a token and a key for a bulk connection."""
+
+
+class Verdict(Enum):
+    """What a validator says of a gossip message."""
+
+    ACCEPT = 1
+    """Give it to the subscriber and forward it."""
+    IGNORE = 2
+    """Old or not for us: neither forwarded nor held against the sender."""
+    REJECT = 3
+    """Objectively invalid: counts against the peer it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class GossipMessage:
+    """One message of a topic."""
+
+    forwarder: NodeId
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """A connection to this peer is open now."""
+
+    peer: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """The last connection to this peer is gone."""
+
+    peer: NodeId
+
+
+PeerEvent = PeerUp | PeerDown
+Validator = Callable[[NodeId, bytes], Verdict]
+"""(forwarder, data); quick, synchronous; one that raises counts as REJECT."""
+RequestHandler = Callable[[NodeId, bytes], Awaitable[bytes]]
+"""(peer, body) -> answer. A `GridError` it raises reaches the asker as the same class."""
+
+
+class BulkStream(Protocol):
+    """Encrypted frames between two peers, up to BULK_FRAME_BYTES each, apart from control."""
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame; waits while the other side does not read. Raises Unreachable."""
+        ...
+
+    async def receive(self) -> bytes:
+        """The next frame; b"" after the other side closed. Raises Unreachable, BrokenProtocol."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close; safe to call twice."""
+        ...
+
+
+BulkHandler = Callable[[NodeId, BulkStream], Awaitable[None]]
+"""Serves one bulk connection; the stream is closed when it returns or raises."""
+
+
+class Network(Protocol):
+    """A node's way to its peers. Deadlines are the caller's cancel scopes."""
+
+    @property
+    def id(self) -> NodeId:
+        """The node that this is."""
+        ...
+
+    def addresses(self) -> tuple[str, ...]:
+        """Multiaddrs with peer id under which this node listens, best first."""
+        ...
+
+    def peers(self) -> tuple[NodeId, ...]:
+        """Peers with an open connection, sorted."""
+        ...
+
+    def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """A new channel of ups and downs from now on. A reader that stops reading is dropped."""
+        ...
+
+    def learn_addresses(self, peer: NodeId, addresses: Sequence[str]) -> None:
+        """Remember where `peer` can be dialled, for `request` and `open_bulk`."""
+        ...
+
+    async def connect(self, address: str) -> NodeId:
+        """Open a connection to a multiaddr that ends in `/p2p/…`.
+
+        Raises:
+            Unreachable: nobody answers there within DIAL_SECONDS_MAX, or somebody else does.
+            BadInput: not such an address.
+        """
+        ...
+
+    async def publish(self, topic: Topic, data: bytes) -> None:
+        """Give `data` to the other subscribers of a topic. Lossy by nature; paced.
+
+        At most GOSSIP_BYTES_MAX; longer is a ValueError.
+        """
+        ...
+
+    def subscribe(
+        self, topic: Topic, validate: Validator
+    ) -> trio.MemoryReceiveChannel[GossipMessage]:
+        """Messages of `topic` that `validate` accepts. Once per topic, before or after start."""
+        ...
+
+    async def request(self, peer: NodeId, method: Method, body: bytes) -> bytes:
+        """Ask one peer, and give its answer; dials it when its addresses are known.
+
+        Raises:
+            Unreachable: no connection, or it broke before the answer came.
+            BrokenProtocol: the peer answered garbage.
+            GridError: what the peer's handler raised, as the same class (Refused, NotFound, …).
+        """
+        ...
+
+    def serve(self, method: Method, handler: RequestHandler) -> None:
+        """Answer requests of `method` from now on. Once per method."""
+        ...
+
+    async def open_bulk(self, peer: NodeId) -> BulkStream:
+        """A new bulk connection to `peer`. Raises Unreachable."""
+        ...
+
+    def serve_bulk(self, handler: BulkHandler) -> None:
+        """Serve bulk connections from now on. Once."""
+        ...

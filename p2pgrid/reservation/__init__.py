@@ -1,0 +1,1 @@
+"""Reservations: from a request to the last refund."""

@@ -1,0 +1,1 @@
+"""The disk seam: one Protocol, a LevelDB and an in-memory adapter."""

@@ -1,0 +1,89 @@
+"""The disk seam: an ordered map of bytes, and every key prefix of every store.
+
+    ledger.ldb     explorer.ldb     node.ldb     chunks.ldb          one LevelDB each
+
+Keys are a prefix of one byte and fixed-length parts, so that a scan of a prefix
+is a scan of one table. Values are canonical records or nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from typing import Protocol
+
+
+class Table(bytes, Enum):
+    """First byte of a key. One line each: what follows it, and what the value is."""
+
+    FORMAT = b"\x00"
+    """(nothing) -> format version, as decimal text; in every store"""
+
+    # ledger.ldb
+    BATCH = b"b"
+    """certificate root 32 -> CertifiedBatch"""
+    VOTE = b"v"
+    """slot 32 -> id 32 of the operation voted for"""
+    VOTED_OPERATION = b"o"
+    """operation id 32 -> signed Operation that we voted for"""
+    EVIDENCE = b"e"
+    """evidence id 32 -> Equivocation"""
+    PENDING = b"p"
+    """account 32 -> signed Operation of our own that is not certified yet"""
+
+    # explorer.ldb
+    REGISTER = b"r"
+    """kind 1, author 32, hash of name 16 -> signed record"""
+
+    # node.ldb
+    META = b"m"
+    """name -> value: network id, incarnation"""
+    HOSTED = b"h"
+    """reservation id 32 -> Reservation that runs here"""
+    RENTED = b"c"
+    """reservation id 32 -> Rental of our own on some node"""
+    PEER = b"a"
+    """node id 32 -> addresses for the next start"""
+
+    # chunks.ldb
+    CHUNK = b"k"
+    """chunk id 32 -> pack number, offset, length"""
+    PIN = b"q"
+    """flist id 32, name of the pin -> nothing"""
+    FLIST = b"f"
+    """flist id 32 -> size and when it came"""
+
+    def key(self, *parts: bytes) -> bytes:
+        """The key of one entry of this table."""
+        return b"".join((self.value, *parts))
+
+
+Change = tuple[bytes, bytes | None]
+"""(key, value), or (key, None) to delete."""
+
+
+class Store(Protocol):
+    """An ordered map of bytes on disk. One process, one task writes."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or None. Microseconds."""
+        ...
+
+    def scan(self, prefix: bytes, *, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Entries whose key starts with `prefix`, in order of keys, those > `after` only.
+
+        The iterator sees the state at the call, whatever is written meanwhile.
+        """
+        ...
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """All or nothing, visible at once; survives our end, but maybe not a power cut.
+
+        Raises StoreFailed.
+        """
+        ...
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """All or nothing, durable on return; waiting commits share one fsync.
+
+        Raises StoreFailed: nothing of it is stored.
+        """
+        ...

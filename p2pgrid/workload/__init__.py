@@ -1,0 +1,1 @@
+"""Running workloads on this machine."""
