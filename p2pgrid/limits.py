@@ -87,3 +87,14 @@ IMAGE_BYTES_MAX = 64 * GIB
 
 IMAGE_ENTRIES_MAX = 2_000_000
 """Files, directories and links of one image."""
+
+# --- reconcile ------------------------------------------------------------------------------------
+
+RECONCILE_ANSWER_BYTES_MAX = 512 * KIB
+"""Ids or records in one answer: half a frame, so that other answers are not kept waiting."""
+
+RECONCILE_FETCH_IDS_MAX = 1024
+"""Records asked for at once; of the small ones that is about what one answer holds."""
+
+RECONCILE_MISSING_MAX = 50_000
+"""Ids held in memory during one pull, 3 MB; a peer that names more is asked again afterwards."""
