@@ -1,0 +1,35 @@
+"""Benchmark lines have the fixed form, and the runner names what it does not know."""
+
+import json
+
+from click.testing import CliRunner
+
+from tests.benchmarks.__main__ import main
+from tests.benchmarks.measurement import compare, json_line, table
+
+MISSED = compare("chunks.transfer", 90.0, "MB/s", reference=("bare TCP", 300.0), target=0.5)
+
+
+def test_a_json_line_holds_the_eight_fields_and_nothing_else() -> None:
+    assert json.loads(json_line(MISSED)) == {
+        "bench": "chunks.transfer",
+        "value": 90.0,
+        "unit": "MB/s",
+        "reference": "bare TCP",
+        "reference_value": 300.0,
+        "ratio": 0.3,
+        "target": 0.5,
+        "met": False,
+    }
+
+
+def test_the_table_says_what_was_missed() -> None:
+    head, line = table([MISSED]).splitlines()
+    assert line.endswith("MISSED")
+    assert head.index("ratio") == line.index("0.30")
+
+
+def test_an_unknown_group_is_a_usage_error_that_names_the_known_ones() -> None:
+    result = CliRunner().invoke(main, ["nonsense"])
+    assert result.exit_code == 2
+    assert "there are:" in result.output
