@@ -98,3 +98,82 @@ RECONCILE_FETCH_IDS_MAX = 1024
 
 RECONCILE_MISSING_MAX = 50_000
 """Ids held in memory during one pull, 3 MB; a peer that names more is asked again afterwards."""
+
+# --- command line and control API -----------------------------------------------------------------
+
+CONTROL_ANSWER_SECONDS_MAX = 600.0
+"""What a command waits for its node: converting a large image says nothing for minutes."""
+
+SOCKET_PATH_BYTES_MAX = 107
+"""What Linux takes for the path of a Unix socket."""
+
+CONTROL_BODY_BYTES_MAX = 1 * MIB
+"""A request to the control socket: reservation documents are far smaller."""
+
+LOG_POLL_SECONDS = 0.5
+"""How often `logs -f` asks; a person reads no faster."""
+
+LOG_ANSWER_BYTES_MAX = 256 * KIB
+"""One piece of a log; more is asked for by offset."""
+
+LOG_FILE_BYTES_MAX = 10 * MIB
+"""One log file of the node program; weeks at the usual level."""
+
+LOG_FILES_KEPT = 5
+"""Rotated log files kept besides the current one."""
+
+# --- flist ----------------------------------------------------------------------------------------
+
+NAME_BYTES_MAX = 255
+"""One name in an image; what Linux file systems take."""
+
+IMAGE_PATH_BYTES_MAX = 4096
+"""One path in an image and the target of one symbolic link: PATH_MAX of Linux."""
+
+IMAGE_DEPTH_MAX = 128
+"""Directories in directories of an image; unpacking holds one file descriptor for each."""
+
+IMAGE_LAYERS_MAX = 512
+"""Layers of one image; Docker itself stops at 127."""
+
+IMAGE_LAYER_BYTES_MAX = 32 * GIB
+"""Compressed bytes of one layer."""
+
+IMAGE_MANIFEST_BYTES_MAX = 4 * MIB
+"""A manifest, index or configuration; the limit that registries themselves have."""
+
+IMAGE_CONFIG_ITEMS_MAX = 1024
+"""Arguments, variables, ports, labels of an image configuration, each."""
+
+TAR_HEADER_BYTES_MAX = 1 * MIB
+"""Extended headers of one tar entry; they are held in memory."""
+
+TAR_SPARSE_SEGMENTS_MAX = 100_000
+"""Pieces of data in one sparse file of a layer."""
+
+FLIST_STEPS_MAX = 2_000_000_000
+"""Virtual machine steps that SQLite may take for one flist: a hostile file must not run for ever."""
+
+FLIST_TAGS_MAX = 64
+"""Tags of one flist."""
+
+FLIST_TAG_BYTES_MAX = 1 * MIB
+"""One tag of an flist; the largest is the configuration of the image."""
+
+ENCODE_BATCH_CHUNKS = 32
+"""Chunks handed to the store at a time, 16 MiB: one durable write for all of them."""
+
+FETCH_BATCH_CHUNKS = 256
+"""Chunks asked from peers at a time: the most that one request carries."""
+
+REGISTRY_SECONDS_MAX = 30.0
+"""What an image registry may take to connect, and between two pieces of an answer."""
+
+REGISTRY_ATTEMPTS = 4
+"""How often a request to an image registry is tried, with growing pauses in between."""
+
+REGISTRY_PAUSE_SECONDS = 0.5
+"""Before the second attempt; doubles with each further one."""
+
+REGISTRY_REDIRECTS_MAX = 5
+"""Registries send clients to their storage service once or twice."""

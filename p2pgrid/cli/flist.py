@@ -1,0 +1,123 @@
+"""`p2pgrid flist`: images as flists, and the names they are published under."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.output import (
+    EXIT_STATUS,
+    NearestGroup,
+    age,
+    errors_shown,
+    follow,
+    json_option,
+    print_json,
+    print_table,
+)
+from p2pgrid.units import format_bytes
+
+_LOCAL_SCHEMES = ("docker-archive:", "oci:", "oci-archive:", "dir:")
+
+
+@click.group(cls=NearestGroup)
+def flist() -> None:
+    """Turn images into flists, and publish them."""
+
+
+@flist.command("convert", epilog=EXIT_STATUS)
+@click.argument("source")
+@click.option("--name", help="Publish it as NAME[:TAG] at once.")
+@click.option("--description", default="", help="Shown by `flist list`.")
+@json_option
+@click.pass_obj
+def convert(
+    client: NodeClient, source: str, name: str | None, description: str, as_json: bool
+) -> None:
+    """Convert an image; its chunks are kept and served by this node.
+
+    \b
+    SOURCE is one of
+      docker://registry/repository:tag   docker-archive:FILE.tar
+      oci:DIRECTORY   oci-archive:FILE   dir:DIRECTORY
+
+    \b
+    Examples:
+      p2pgrid flist convert docker-archive:web.tar --name web:1
+      p2pgrid flist convert docker://localhost:5000/team/app:2
+    """
+    body = {"source": absolute_source(source), "name": name, "description": description}
+    with errors_shown():
+        made = follow(client.stream("/flists", body), as_json=as_json)
+    if as_json:
+        print_json(made)
+        return
+    click.echo(
+        f"flist {made['flist']}\n"
+        f"{made['entries']} entries, {format_bytes(made['content_bytes'])} in "
+        f"{made['chunks']} chunks"
+    )
+    if made["name"]:
+        click.echo(f"published as {made['name']}")
+
+
+@flist.command("publish", epilog=EXIT_STATUS)
+@click.argument("flist_id")
+@click.argument("name")
+@click.option("--description", default="", help="Shown by `flist list`.")
+@json_option
+@click.pass_obj
+def publish(
+    client: NodeClient, flist_id: str, name: str, description: str, as_json: bool
+) -> None:
+    """Give an flist of this node a NAME[:TAG] that the whole grid can use.
+
+    \b
+    Examples:
+      p2pgrid flist publish 5d1c… web:1
+    """
+    body = {"flist": flist_id, "name": name, "description": description}
+    with errors_shown():
+        made = client.post("/flists/names", body)
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"published as {made['name']}")
+
+
+@flist.command("list", epilog=EXIT_STATUS)
+@json_option
+@click.pass_obj
+def list_flists(client: NodeClient, as_json: bool) -> None:
+    """List the names that the grid knows.
+
+    \b
+    Examples:
+      p2pgrid flist list
+    """
+    with errors_shown():
+        found = client.get("/flists")
+    if as_json:
+        print_json(*found)
+        return
+    print_table([_row(one) for one in found], empty="no flist published yet")
+
+
+def absolute_source(source: str) -> str:
+    """The same source for a node with another working directory."""
+    for scheme in _LOCAL_SCHEMES:
+        if source.startswith(scheme):
+            return scheme + str(Path(source.removeprefix(scheme)).absolute())
+    return source
+
+
+def _row(one: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": one["name"],
+        "size": format_bytes(one["content_bytes"]),
+        "flist": one["flist"][:16],
+        "holders": str(one["holders"]),
+        "published": f"{age(one['age_ms'])} ago",
+        "description": one["description"],
+    }

@@ -1,0 +1,134 @@
+"""`p2pgrid grid`: found a grid, look at its constitution. Needs no running node."""
+
+import secrets
+from pathlib import Path
+
+import click
+
+from p2pgrid import clock, keys
+from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.output import (
+    EXIT_STATUS,
+    NearestGroup,
+    errors_shown,
+    json_option,
+    print_fields,
+    print_json,
+)
+from p2pgrid.errors import BadInput
+from p2pgrid.units import format_tft, parse_tft
+
+
+@click.group(cls=NearestGroup)
+def grid() -> None:
+    """Found a grid of your own, or look at one."""
+
+
+@grid.command("create", epilog=EXIT_STATUS)
+@click.argument("name")
+@click.option(
+    "--witness", "witnesses", multiple=True, metavar="NODE[=WEIGHT]",
+    help="Node id of a witness; default: this data directory's own node.",
+)  # fmt: skip
+@click.option(
+    "--balance", "balances", multiple=True, metavar="ACCOUNT=TFT", help="What exists at first."
+)
+@click.option("--seed", "seeds", multiple=True, metavar="ADDRESS", help="Address of a first peer.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default="genesis.cbor",
+    show_default=True,
+)  # fmt: skip
+@json_option
+@click.pass_obj
+def create(
+    client: NodeClient,
+    name: str,
+    witnesses: tuple[str, ...],
+    balances: tuple[str, ...],
+    seeds: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Write the genesis record of a new grid.
+
+    \b
+    Examples:
+      p2pgrid grid create test --balance $(p2pgrid node id)=1000
+      p2pgrid grid create big --witness 3f9c… --witness 77ab… --balance 3f9c…=1000000
+    """
+    from p2pgrid.ledger.genesis_file import new_genesis, write_genesis
+
+    with errors_shown():
+        if out.exists():
+            raise BadInput(f"{out} exists; choose another --out")
+        own = bytes(keys.open_identity(client.data).verify_key)
+        genesis = new_genesis(
+            name,
+            witnesses=[_witness(text) for text in witnesses] or [(own, 1)],
+            balances=[_balance(text) for text in balances],
+            seeds=seeds,
+            created_ms=clock.now_ms(),
+            nonce=secrets.token_bytes(16),
+        )
+        write_genesis(out, genesis)
+    made = {"grid": name, "network": genesis.network.hex(), "file": str(out)}
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"grid {name!r} ({made['network'][:8]}) written to {out}")
+    click.echo(f"every node of it starts with: p2pgrid node run --grid {out}")
+
+
+@grid.command("show", epilog=EXIT_STATUS)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def show(file: Path, as_json: bool) -> None:
+    """Show a genesis record.
+
+    \b
+    Examples:
+      p2pgrid grid show genesis.cbor
+    """
+    from p2pgrid.ledger.genesis_file import read_genesis
+
+    with errors_shown():
+        genesis = read_genesis(file)
+    supply = sum(amount for _, amount in genesis.balances)
+    if as_json:
+        print_json(
+            {
+                "grid": genesis.name,
+                "network": genesis.network.hex(),
+                "created_ms": genesis.created_ms,
+                "witnesses": {key.hex(): weight for key, weight in genesis.witnesses},
+                "balances": {account.hex(): amount for account, amount in genesis.balances},
+                "seeds": list(genesis.seeds),
+            }
+        )
+        return
+    print_fields(
+        {
+            "grid": f"{genesis.name} ({genesis.network.hex()})",
+            "witnesses": "\n           ".join(
+                f"{key.hex()} weight {weight}" for key, weight in genesis.witnesses
+            ),
+            "supply": f"{format_tft(supply)} TFT in {len(genesis.balances)} accounts",
+            "seeds": "\n           ".join(genesis.seeds) or "none",
+        }
+    )
+
+
+def _witness(text: str) -> tuple[bytes, int]:
+    key, _, weight = text.partition("=")
+    try:
+        return bytes.fromhex(key), int(weight or "1")
+    except ValueError:
+        raise BadInput(f"{text!r} is not a witness; write NODE_ID or NODE_ID=WEIGHT") from None
+
+
+def _balance(text: str) -> tuple[bytes, int]:
+    account, _, amount = text.partition("=")
+    try:
+        return bytes.fromhex(account), parse_tft(amount)
+    except ValueError:
+        raise BadInput(f"{text!r} is not a balance; write ACCOUNT_ID=12.5") from None

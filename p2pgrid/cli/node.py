@@ -1,0 +1,168 @@
+"""`p2pgrid node`: be a node, and see what this machine would offer."""
+
+import logging
+import logging.handlers
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2pgrid import keys
+from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.output import (
+    EXIT_STATUS,
+    NearestGroup,
+    age,
+    errors_shown,
+    json_option,
+    print_fields,
+    print_json,
+)
+from p2pgrid.config import read_config
+from p2pgrid.limits import LOG_FILE_BYTES_MAX, LOG_FILES_KEPT
+from p2pgrid.units import format_bytes
+
+
+@click.group(cls=NearestGroup)
+def node() -> None:
+    """Be a node of the grid."""
+
+
+@node.command("run", epilog=EXIT_STATUS)
+@click.option(
+    "--grid", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Genesis file of the grid to join; needed the first time only.",
+)  # fmt: skip
+@click.option("--light/--full", default=None, help="Only use the grid; offer and store nothing.")
+@click.option("--farm", help="Id of the farm that this node belongs to.")
+@click.option("--peer", "peers", multiple=True, metavar="ADDRESS", help="A first peer.")
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Default: all, port 4001.")
+@click.option(
+    "--share", type=click.FloatRange(0.01, 1), help="Part of this machine to offer; default: all."
+)
+@click.option("--mdns/--no-mdns", default=None, help="Look for peers on the local network.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option(
+    "--config", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Default: node.toml in the data directory, if there.",
+)  # fmt: skip
+@click.pass_obj
+def run(client: NodeClient, grid: Path | None, config: Path | None, **options: Any) -> None:
+    """Run a node until it is stopped by Ctrl-C or SIGTERM.
+
+    It keeps everything in the data directory, and starts again where it was.
+    Running workloads go on while it is stopped.
+
+    \b
+    Examples:
+      p2pgrid node run --grid genesis.cbor
+      p2pgrid node run --light --peer /ip6/2001:db8::1/tcp/4001/p2p/12D3KooW…
+      p2pgrid --data /srv/grid node run --farm 3f9c… --share 0.5
+    """
+    with errors_shown():
+        settings = read_config(client.data, config)
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        settings = replace(settings, **given)
+        client.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _start_logging(client.data, settings.log_level)
+        from p2pgrid.node import run_node
+
+        run_node(settings, grid)
+
+
+@node.command("id", epilog=EXIT_STATUS)
+@json_option
+@click.pass_obj
+def show_id(client: NodeClient, as_json: bool) -> None:
+    """Print this node's id, which is also its account; makes the key when there is none.
+
+    \b
+    Examples:
+      p2pgrid node id
+    """
+    with errors_shown():
+        identity = bytes(keys.open_identity(client.data).verify_key).hex()
+    if as_json:
+        print_json({"node": identity})
+        return
+    click.echo(identity)
+
+
+@node.command("status", epilog=EXIT_STATUS)
+@json_option
+@click.pass_obj
+def status(client: NodeClient, as_json: bool) -> None:
+    """Show how the running node is doing.
+
+    \b
+    Examples:
+      p2pgrid node status --json | jq .peers
+    """
+    with errors_shown():
+        one = client.get("/status")
+    if as_json:
+        print_json(one)
+        return
+    print_fields(
+        {
+            "node": one["node"],
+            "role": one["role"],
+            "grid": f"{one['grid']} ({one['network']})",
+            "farm": one["farm"] or "-",
+            "running for": age(one["uptime_ms"]),
+            "peers": str(len(one["peers"])),
+            "addresses": "\n             ".join(one["addresses"]),
+            "containers": one["containers"],
+            "known nodes": str(one["known_nodes"]),
+        }
+    )
+
+
+@node.command("capacity", epilog=EXIT_STATUS)
+@click.option("--share", type=click.FloatRange(0.01, 1), default=1.0, show_default=True)
+@json_option
+@click.pass_obj
+def capacity(client: NodeClient, share: float, as_json: bool) -> None:
+    """Show what this machine has and would offer; needs no running node.
+
+    \b
+    Examples:
+      p2pgrid node capacity
+      p2pgrid node capacity --json | jq .total
+    """
+    from p2pgrid.api.documents import to_json
+    from p2pgrid.farming.hardware import read_machine
+
+    with errors_shown():
+        machine = read_machine(client.data, share=share)
+    if as_json:
+        print_json(to_json(machine))
+        return
+    total, system, offered = machine.total, machine.system, machine.total.less(machine.system)
+    rows = {
+        "cores": [f"{one.millicores / 1000:g}" for one in (total, system, offered)],
+        "memory": [format_bytes(one.memory_bytes) for one in (total, system, offered)],
+        "ssd": [format_bytes(one.ssd_bytes) for one in (total, system, offered)],
+        "hdd": [format_bytes(one.hdd_bytes) for one in (total, system, offered)],
+        "gpus": [str(one.gpus) for one in (total, system, offered)],
+    }
+    click.echo(f"{'':8}{'TOTAL':>12}{'SYSTEM':>12}{'OFFERED':>12}")
+    for name, cells in rows.items():
+        click.echo(f"{name:8}" + "".join(f"{cell:>12}" for cell in cells))
+
+
+def _start_logging(data: Path, level: str) -> None:
+    """Log to stderr for the service manager, and to a rotated file for people."""
+    form = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    file = logging.handlers.RotatingFileHandler(
+        data / "node.log", maxBytes=LOG_FILE_BYTES_MAX, backupCount=LOG_FILES_KEPT
+    )
+    logging.captureWarnings(capture=True)
+    root = logging.getLogger()
+    for handler in (logging.StreamHandler(sys.stderr), file):
+        handler.setFormatter(form)
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("p2pgrid").setLevel(level.upper())

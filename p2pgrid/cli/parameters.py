@@ -1,0 +1,31 @@
+"""Values that people write on the command line: sizes, amounts, durations."""
+
+from collections.abc import Callable
+
+import click
+
+from p2pgrid.units import parse_bytes, parse_duration_seconds, parse_tft
+
+
+class Quantity(click.ParamType):
+    """An integer with a unit, read by one of the parsers of `units`."""
+
+    def __init__(self, name: str, parse: Callable[[str], int]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Read it, or say what it should look like."""
+        if isinstance(value, int):
+            return value
+        try:
+            return self._parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+BYTES = Quantity("size", parse_bytes)
+AMOUNT = Quantity("TFT", parse_tft)
+DURATION = Quantity("duration", parse_duration_seconds)

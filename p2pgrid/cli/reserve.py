@@ -1,0 +1,164 @@
+"""`p2pgrid run` and `p2pgrid reserve`: make a reservation."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.output import (
+    EXIT_STATUS,
+    errors_shown,
+    follow,
+    json_option,
+    print_json,
+    print_table,
+)
+from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION
+from p2pgrid.cli.wallet import wallet_option
+from p2pgrid.errors import NoFittingNode
+from p2pgrid.units import GIB, MIB, format_tft
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show prices and which nodes fit; reserve nothing."
+)
+price_option = click.option("--price-max", type=AMOUNT, help="TFT per hour, at most.")
+node_option = click.option("--node", help="First digits of the node to use; default: the best.")
+except_option = click.option(
+    "--except-farm", "except_farms", multiple=True, help="Not on this farm."
+)
+
+
+@click.command("run", epilog=EXIT_STATUS, context_settings={"ignore_unknown_options": True})
+@click.argument("image")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--name", default="main", show_default=True, help="Name of the container.")
+@click.option("--cores", type=click.FloatRange(0.01, 1024), default=1, show_default=True)
+@click.option("--memory", type=BYTES, default=512 * MIB, show_default="512M")
+@click.option("--disk", type=BYTES, default=GIB, show_default="1G", help="Writable layer.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="May be given again.")
+@click.option("--port", "ports", multiple=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--restart", type=click.Choice(["never", "on-failure", "always"]), default="never",
+    show_default=True,
+)  # fmt: skip
+@click.option("--duration", type=DURATION, default="1h", show_default=True)
+@price_option
+@node_option
+@except_option
+@wallet_option
+@dry_run_option
+@json_option
+@click.pass_obj
+def run(client: NodeClient, as_json: bool, **wanted: Any) -> None:
+    """Run a container on the grid, paid from your wallet.
+
+    IMAGE is publisher/name:tag or the id of an flist. COMMAND replaces the image's own.
+
+    \b
+    Examples:
+      p2pgrid run 3f9c/web:1 --memory 256M --duration 2h
+      p2pgrid run 3f9c/web:1 --dry-run
+      p2pgrid run 3f9c/tools:latest -- sh -c 'echo hello'
+    """
+    document = _document(wanted)
+    _reserve(client, document, as_json=as_json)
+
+
+@click.command("reserve", epilog=EXIT_STATUS)
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@price_option
+@node_option
+@except_option
+@wallet_option
+@dry_run_option
+@json_option
+@click.pass_obj
+def reserve(client: NodeClient, file: Path, as_json: bool, **wanted: Any) -> None:
+    """Reserve what a TOML document says.
+
+    \b
+    Examples:
+      p2pgrid reserve web.toml --dry-run
+      p2pgrid reserve web.toml
+
+    \b
+    A document:
+      duration = "2h"
+      [[container]]
+      name = "web"
+      image = "3f9c/web:1"
+      cores = 1
+      memory = "256M"
+      disk = "1G"
+      ports = [8080]
+    """
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} cannot be read: {error}") from error
+    _reserve(client, {"toml": text, **wanted}, as_json=as_json)
+
+
+def _document(wanted: dict[str, Any]) -> dict[str, Any]:
+    """The flags of `run` as the document of one container."""
+    container = {
+        "name": wanted.pop("name"),
+        "image": wanted.pop("image"),
+        "cores": wanted.pop("cores"),
+        "memory": wanted.pop("memory"),
+        "disk": wanted.pop("disk"),
+        "command": list(wanted.pop("command")),
+        "env": _environment(wanted.pop("env")),
+        "ports": list(wanted.pop("ports")),
+        "restart": wanted.pop("restart"),
+    }
+    duration = wanted.pop("duration")
+    return {"document": {"duration": duration, "container": [container]}, **wanted}
+
+
+def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
+    split = {name: (equals, value) for name, equals, value in (p.partition("=") for p in pairs)}
+    for name, (equals, _) in split.items():
+        if not equals:
+            raise click.UsageError(f"--env {name}: write NAME=VALUE")
+    return {name: value for name, (_, value) in split.items()}
+
+
+def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None:
+    with errors_shown():
+        if body.pop("dry_run"):
+            _show_candidates(client.post("/reservations/candidates", body), as_json=as_json)
+            return
+        made = follow(client.stream("/reservations", body), as_json=as_json)
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"running: reservation {made['reservation'][:16]} on node {made['node'][:8]}")
+    for name, address in zip(made["workloads"], made["addresses"], strict=True):
+        click.echo(f"  {name}  {address}")
+    click.echo(
+        f"{format_tft(made['price_per_hour'])} TFT an hour, "
+        f"{format_tft(made['deposit'])} TFT deposited"
+    )
+    click.echo(f"see: p2pgrid reservations logs|show|cancel {made['reservation'][:16]}")
+
+
+def _show_candidates(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        {
+            "node": one["node"][:8],
+            "farm": one["farm_name"] or one["farm"][:8],
+            "tft/hour": format_tft(one["price_per_hour"]),
+            "deposit": format_tft(one["deposit"]),
+        }
+        for one in found["fitting"]
+    ]
+    print_table(rows, empty="no node fits")
+    for one in found["others"]:
+        click.echo(f"{one['node'][:8]} does not fit: {one['reason']}")
+    if not rows:
+        raise NoFittingNode("ask for less, or look at: p2pgrid nodes list")
