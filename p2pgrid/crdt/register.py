@@ -1,0 +1,127 @@
+"""Last-writer-wins registers: of all the records of one (kind, author, name), the newest stays.
+
+Order: (incarnation, sequence), ties by id. It is total and says nothing of
+when a record came, so replicas that saw the same records, in any order and any
+number of times, hold the same ones.
+
+Two different records with the same (incarnation, sequence) prove that their
+author says different things to different peers: an equivocation.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, Protocol, TypeVar
+
+from p2pgrid.wire.codec import kind_of
+from p2pgrid.wire.kinds import RecordKind
+from p2pgrid.wire.signed import Signed
+
+
+class Registered(Protocol):
+    """A record that replaces older ones of its author."""
+
+    @property
+    def author(self) -> bytes:
+        """Whose it is, 32 bytes."""
+        ...
+
+    @property
+    def name(self) -> bytes:
+        """Which of the author's registers of this kind."""
+        ...
+
+    @property
+    def incarnation(self) -> int:
+        """Goes up whenever the author may have lost count of its sequence."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """Goes up with each record of a register."""
+        ...
+
+
+_R = TypeVar("_R", bound=Registered)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RegisterKey:
+    """Which register a record belongs in."""
+
+    kind: RecordKind
+    author: bytes
+    name: bytes
+
+
+class Outcome(Enum):
+    """What became of a record that was put in."""
+
+    NEWER = 1
+    """It is the register's record now."""
+    SAME = 2
+    """It was there already."""
+    OLDER = 3
+    """The register holds a newer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge(Generic[_R]):
+    """What `Registers.merge` found."""
+
+    outcome: Outcome
+    replaced: Signed[_R] | None = None
+    """The record whose place the new one took."""
+    contradicts: Signed[_R] | None = None
+    """The record with the same incarnation and sequence and other content: equivocation."""
+
+
+def register_key(signed: Signed[_R]) -> RegisterKey:
+    """Where `signed` belongs."""
+    record = signed.record
+    return RegisterKey(kind_of(type(record)), record.author, record.name)
+
+
+def version_of(signed: Signed[_R]) -> tuple[int, int, bytes]:
+    """What decides which of two records of one register stays: the greater."""
+    return signed.record.incarnation, signed.record.sequence, signed.id
+
+
+class Registers(Generic[_R]):
+    """All registers of a replica, in memory."""
+
+    def __init__(self) -> None:
+        self._held: dict[RegisterKey, Signed[_R]] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[tuple[RegisterKey, Signed[_R]]]:
+        return iter(self._held.items())
+
+    def get(self, key: RegisterKey) -> Signed[_R] | None:
+        """The newest record of a register."""
+        return self._held.get(key)
+
+    def compare(self, new: Signed[_R]) -> Merge[_R]:
+        """What `merge` would find; changes nothing."""
+        old = self._held.get(register_key(new))
+        if old is None:
+            return Merge(Outcome.NEWER)
+        if old.id == new.id:
+            return Merge(Outcome.SAME)
+        contradicts = old if version_of(old)[:2] == version_of(new)[:2] else None
+        if version_of(new) > version_of(old):
+            return Merge(Outcome.NEWER, replaced=old, contradicts=contradicts)
+        return Merge(Outcome.OLDER, contradicts=contradicts)
+
+    def merge(self, new: Signed[_R]) -> Merge[_R]:
+        """Put a record in its register if it is newer than what is there."""
+        merge = self.compare(new)
+        if merge.outcome is Outcome.NEWER:
+            self._held[register_key(new)] = new
+        return merge
+
+    def drop(self, key: RegisterKey) -> Signed[_R] | None:
+        """Empty a register; give what was in it."""
+        return self._held.pop(key, None)
