@@ -71,6 +71,12 @@ BULK_IDLE_SECONDS_MAX = 60.0
 VALUE_BYTES_MAX = 16 * MIB
 """No value of ours comes near; a bug that writes larger ones is caught here."""
 
+STORE_OPEN_FILES_MAX = 128
+"""Table files that one LevelDB keeps open: four stores stay far below the usual 1024 of a process."""
+
+COMMIT_BYTES_MAX = 4 * MIB
+"""Waiting commits that share one sync write: more would only make the first ones wait longer."""
+
 # --- chunks and flists ----------------------------------------------------------------------------
 
 CHUNK_BYTES = 512 * KIB

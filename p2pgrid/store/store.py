@@ -10,6 +10,11 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
+from p2pgrid.limits import VALUE_BYTES_MAX
+
+FORMAT_VERSION = 1
+"""Of every key and value of every store. Goes up when older programs would damage the data."""
+
 
 class Table(bytes, Enum):
     """First byte of a key. One line each: what follows it, and what the value is."""
@@ -45,7 +50,9 @@ class Table(bytes, Enum):
 
     # chunks.ldb
     CHUNK = b"k"
-    """chunk id 32 -> pack number, offset, length"""
+    """chunk id 32 -> Place: pack number, offset, length"""
+    PACK = b"n"
+    """pack number 4 -> PackState: how far the pack is indexed, and what of it is in use"""
     PIN = b"q"
     """flist id 32, name of the pin -> nothing"""
     FLIST = b"f"
@@ -58,6 +65,23 @@ class Table(bytes, Enum):
 
 Change = tuple[bytes, bytes | None]
 """(key, value), or (key, None) to delete."""
+
+
+def check_changes(changes: Sequence[Change]) -> None:
+    """Raise ValueError for a value that only a bug of ours can have made."""
+    for key, value in changes:
+        if value is not None and len(value) > VALUE_BYTES_MAX:
+            raise ValueError(f"value of {len(value)} bytes under {key[:40]!r}")
+
+
+def end_of(prefix: bytes) -> bytes | None:
+    r"""The first key after all that start with `prefix`; None when no key is.
+
+    >>> end_of(b"ab"), end_of(b"a\xff"), end_of(b"")
+    (b'ac', b'b', None)
+    """
+    stem = prefix.rstrip(b"\xff")
+    return stem[:-1] + bytes((stem[-1] + 1,)) if stem else None
 
 
 class Store(Protocol):
