@@ -183,3 +183,88 @@ REGISTRY_PAUSE_SECONDS = 0.5
 
 REGISTRY_REDIRECTS_MAX = 5
 """Registries send clients to their storage service once or twice."""
+
+# --- demo -----------------------------------------------------------------------------------------
+
+DEMO_START_SECONDS_MAX = 120.0
+"""All processes together import libp2p, 3 s of CPU each, on whatever machine this is."""
+
+DEMO_STOP_SECONDS_MAX = 30.0
+"""What all processes together get to stop cleanly."""
+
+DEMO_GOSSIP_SECONDS_MAX = 60.0
+"""Until every peer has heard something; seconds when all is well, one reconcile when gossip lost it."""
+
+DEMO_POLL_SECONDS = 0.1
+"""How often the demo looks again while it waits."""
+
+DEMO_PAGE_SECONDS_MAX = 20.0
+"""From the start of a container to its first web page."""
+
+DEMO_PAGE_BYTES_MAX = 64 * KIB
+"""What the demo prints of a page."""
+
+# --- reservations ---------------------------------------------------------------------------------
+
+CANDIDATE_AGE_MS_MAX = 7 * 3600 * 1000
+"""Nodes announce themselves anew every 6 hours; one that missed that has probably gone."""
+
+QUOTE_SECONDS = 60
+"""How long a node holds capacity for a consumer that has not paid yet: a payment takes seconds."""
+
+QUOTE_SLACK_SECONDS = 10
+"""A payment made in the last moment of a quote needs this long to be certified and to arrive."""
+
+QUOTES_PER_CONSUMER_MAX = 8
+"""Quotes that one consumer may hold open at a node, or it could block the node for nothing."""
+
+QUOTES_MAX = 256
+"""Quotes that a node holds open at once; consumer keys cost nothing, so the sum is bounded too."""
+
+REQUEST_AHEAD_SECONDS_MAX = 24 * 3600
+"""How far ahead a reservation may start: its capacity is kept free until then, unpaid."""
+
+DEPLOY_SECONDS_MAX = 600.0
+"""Fetching a large image over a slow line and starting it; longer counts as failed, and is free."""
+
+TEARDOWN_SECONDS_MAX = 30.0
+"""What stopping the node waits for a removal under way; the next start finishes it."""
+
+RESERVATION_RETRY_SECONDS = 2.0
+"""First pause before a settlement, removal or message that failed is tried again; then doubled."""
+
+RESERVATION_RETRY_SECONDS_MAX = 60.0
+"""Longest such pause."""
+
+ESCROW_WATCH_SECONDS = 2.0
+"""How often a node looks up the ledger for a payment or cancellation nobody told it of."""
+
+EVENTS_MAX = 16
+"""Events queued for one reservation; whoever brings more waits."""
+
+ENDED_KEPT_MS = 7 * 24 * 3600 * 1000
+"""How long a node can still tell how a reservation ended."""
+
+ENDED_KEPT_MAX = 1000
+"""Ended reservations that a node remembers; the oldest go first."""
+
+LOG_ANSWER_BYTES_MAX = 256 * KIB
+"""Log bytes in one answer; who follows a log asks again."""
+
+LOG_KEPT_BYTES_MAX = 256 * KIB
+"""The end of each log that outlives its container, so that the reason of an end can be read."""
+
+DOCUMENT_BYTES_MAX = 64 * KIB
+"""A reservation document that a person wrote; the record made of it has the same limit."""
+
+STATUS_POLL_SECONDS = 0.5
+"""How often a consumer asks how its deployment goes: an answer costs a millisecond."""
+
+START_SECONDS_MAX = 660.0
+"""What a consumer waits for its workloads to run: the node's own limit and some slack."""
+
+SETTLE_SECONDS_MAX = 60.0
+"""What a consumer waits for a settlement after it cancelled; usually it takes under a second."""
+
+RECLAIM_SLACK_MS = 10 * 60 * 1000
+"""After the end and grace of a reservation, before witnesses give the deposit back unsettled."""
