@@ -1,0 +1,162 @@
+"""The processes of a demo grid: nodes and a light peer on loopback, each with a data directory."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from p2pgrid import keys
+from p2pgrid.cli.client import NodeClient
+from p2pgrid.errors import Unreachable
+from p2pgrid.limits import DEMO_POLL_SECONDS, DEMO_START_SECONDS_MAX, DEMO_STOP_SECONDS_MAX
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Member:
+    """One process of the demo grid."""
+
+    name: str
+    data: Path
+    is_light: bool
+    port: int
+    node_id: str
+    process: subprocess.Popen[bytes] | None = None
+    client: NodeClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = NodeClient(self.data)
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it, also by hand."""
+        return [sys.executable, "-m", "p2pgrid", "--data", str(self.data), "node", "run"]
+
+
+class DemoGrid:
+    """A whole grid on this machine. Leaves no process behind, however it ends."""
+
+    def __init__(self, directory: Path, *, nodes: int) -> None:
+        self.directory = directory
+        self.genesis = directory / "genesis.cbor"
+        ports = _free_ports(nodes + 1)
+        self.nodes = [self._member(f"node-{n + 1}", ports[n], light=False) for n in range(nodes)]
+        self.consumer = self._member("consumer", ports[-1], light=True)
+
+    @property
+    def members(self) -> list[Member]:
+        """All nodes, then the consumer."""
+        return [*self.nodes, self.consumer]
+
+    def _member(self, name: str, port: int, *, light: bool) -> Member:
+        data = self.directory / name
+        identity = keys.open_identity(data)
+        return Member(name, data, light, port, bytes(identity.verify_key).hex())
+
+    def write_settings(self) -> None:
+        """Give every member a node.toml, so that `node run` alone starts it again."""
+        share = round(0.9 / len(self.nodes), 3)
+        for member in self.members:
+            others = [_address(other) for other in self.nodes if other is not member]
+            lines = [
+                f"listen = {_toml([f'/ip4/127.0.0.1/tcp/{member.port}'])}",
+                f"peers = {_toml(others)}",
+                "mdns = false",
+                f"light = {'true' if member.is_light else 'false'}",
+                f"share = {share}",
+            ]
+            (member.data / "node.toml").write_text("\n".join(lines) + "\n")
+
+    def start(self) -> None:
+        """Start every process, and wait until each answers. Raises Unreachable."""
+        for member in self.members:
+            member.process = subprocess.Popen(
+                [*member.command, "--grid", str(self.genesis)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=(member.data / "stderr.log").open("ab"),
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 (we start no threads before)
+            )
+        for member in self.members:
+            wait_until(
+                f"{member.name} answers; see {member.data}/node.log",
+                lambda member=member: self._answers(member),  # type: ignore[misc] # bound now
+                seconds_max=DEMO_START_SECONDS_MAX,
+            )
+
+    def _answers(self, member: Member) -> bool:
+        process = member.process
+        if process is not None and process.poll() is not None:
+            reason = (member.data / "stderr.log").read_text(errors="replace").strip()
+            raise Unreachable(f"{member.name} ended: {reason.splitlines()[-1] if reason else '?'}")
+        try:
+            member.client.get("/status")
+        except Unreachable:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End every process: politely, then not."""
+        running = [m.process for m in self.members if m.process and m.process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + DEMO_STOP_SECONDS_MAX
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_until(what: str, is_so: Callable[[], bool], *, seconds_max: float) -> None:
+    """Look again and again until it is so. Raises Unreachable naming `what`."""
+    deadline = time.monotonic() + seconds_max
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise Unreachable(f"waited {seconds_max:g} s in vain until {what}")
+        time.sleep(DEMO_POLL_SECONDS)
+
+
+def machine_traces() -> set[str]:
+    """What running workloads leave on a machine while they run: links, namespaces, mounts."""
+    links = {f"link {name}" for name in os.listdir("/sys/class/net")}
+    spaces = Path("/run/netns")
+    names = {f"namespace {one.name}" for one in spaces.iterdir()} if spaces.is_dir() else set()
+    mounts = {
+        f"mount {line.split()[1]}"
+        for line in Path("/proc/self/mounts").read_text().splitlines()
+        if not line.split()[1].startswith("/run/netns")
+    }
+    return links | names | mounts
+
+
+def _die_with_parent() -> None:
+    """In the child: get SIGTERM when the demo itself is killed."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _address(member: Member) -> str:
+    from p2pgrid.net.addresses import peer_text
+
+    return f"/ip4/127.0.0.1/tcp/{member.port}/p2p/{peer_text(bytes.fromhex(member.node_id))}"
+
+
+def _toml(items: list[str]) -> str:
+    return "[" + ", ".join(f'"{item}"' for item in items) + "]"
