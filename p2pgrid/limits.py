@@ -3,7 +3,7 @@
 Names end in their unit. Nothing here is read from a configuration file.
 """
 
-from p2pgrid.units import GIB, KIB, MIB
+from p2pgrid.units import GIB, HOUR_MS, KIB, MIB, SECOND_MS
 
 # --- wire -----------------------------------------------------------------------------------------
 
@@ -39,8 +39,8 @@ CONNECTIONS_MAX = 200
 CONNECTIONS_PER_ADDRESS_MAX = 32
 """Inbound connections from one IP address, half-open ones included."""
 
-STREAMS_PER_CONNECTION_MAX = 256
-"""Live inbound streams on one connection."""
+STREAMS_PER_CONNECTION_MAX = 64
+"""Live inbound streams on one connection; ours needs five: control, gossip, identify and push."""
 
 REQUESTS_PER_PEER_MAX = 64
 """Requests of one peer that we work on at once; the others wait in its own socket."""
@@ -54,6 +54,93 @@ INBOX_MESSAGES_MAX = 4096
 PEERS_REMEMBERED_MAX = 512
 """Addresses of peers kept on disk for the next start."""
 
+CONNECTION_BUFFERED_BYTES_MAX = 8 * MIB
+"""Bytes of one connection that arrived and nobody has read yet, over all its streams."""
+
+WINDOW_BYTES_MAX = 1 * MIB
+"""To what a Yamux window of ours grows: one request of the largest kind, at once."""
+
+FRAME_WRITE_SECONDS_MAX = 10.0
+"""A peer whose socket takes nothing for so long is gone: every write to it waits for this one."""
+
+CONNECTIONS_OUTBOUND_RESERVED = 40
+"""Of CONNECTIONS_MAX, how many no inbound connection may take: else strangers could seal us off."""
+
+UPGRADE_SECONDS_MAX = 5.0
+"""From an open TCP connection to Noise and Yamux; a half-open one costs its address a slot."""
+
+HELLO_SECONDS_MAX = 8.0
+"""From a connection to knowing that the peer is of our grid."""
+
+KEEPALIVE_SECONDS = 10.0
+"""After so much silence of a peer we ask whether it is still there."""
+
+KEEPALIVE_ANSWER_SECONDS_MAX = 10.0
+"""What a busy machine may take to say that it is; afterwards its requests fail."""
+
+REQUEST_BODY_BYTES_MAX = FRAME_BYTES_MAX - 1 * KIB
+"""Body of a request or answer: a frame less the method's name and CBOR heads."""
+
+ERROR_MESSAGE_BYTES_MAX = 1 * KIB
+"""Of an error that travels; longer ones are cut."""
+
+CONTROL_QUEUE_FRAMES = 8
+"""Frames waiting for the writer of one control stream; who wants to add more waits."""
+
+PEER_EVENTS_QUEUE_MAX = 1024
+"""Ups and downs queued for one reader, before it counts as one that stopped reading."""
+
+PEER_ADDRESSES_MAX = 16
+"""Addresses kept of one peer."""
+
+ADDRESS_BYTES_MAX = 256
+"""One multiaddr: a DNS name of 253 bytes would be too long, and is."""
+
+ADDRESS_BOOK_PEERS_MAX = 16_384
+"""Peers whose addresses are kept in memory; the least recently learnt goes first."""
+
+GOSSIP_PER_SECOND_MAX = 50.0
+"""What we publish, sustained. Measured on 4 nodes: 50/s arrive all, of 180/s a sixth is lost."""
+
+GOSSIP_BURST_MESSAGES = 16
+"""What we publish back to back: half of libp2p's 32-deep queues, which drop silently."""
+
+GOSSIP_PEER_PER_SECOND_MAX = 200.0
+"""What we look at from one peer, sustained: each message costs 1 ms of CPU, valid or not."""
+
+GOSSIP_PEER_BURST_MESSAGES = 1000
+"""What we look at from one peer at once: a whole cache of a neighbour that just joined us."""
+
+GOSSIP_STREAMS_PER_PEER_MAX = 2
+"""Inbound gossip streams of one peer: the one in use and its successor."""
+
+GOSSIP_CHECK_SECONDS = 10.0
+"""How often we look for connected peers that libp2p failed to register for gossip."""
+
+REJECTS_BURST = 16
+"""Invalid gossip messages of one peer at once, before we hang up on it."""
+
+REJECTS_FORGIVEN_PER_SECOND = 0.1
+"""How fast a peer's standing recovers."""
+
+SHUN_SECONDS = 300.0
+"""How long a peer that we hung up on is refused."""
+
+DIAL_STAGGER_SECONDS = 0.25
+"""Between attempts at the addresses of one peer (RFC 8305 calls it connection attempt delay)."""
+
+PEERS_WANTED = 8
+"""Neighbours that discovery keeps: gossip wants 6 to 12."""
+
+DISCOVERY_RETRY_SECONDS_MIN = 1.0
+"""Pause after a first failure to reach an address; doubles up to the maximum, with jitter."""
+
+DISCOVERY_RETRY_SECONDS_MAX = 60.0
+"""A seed that comes back is found within a minute."""
+
+DISCOVERY_DIALS_MAX = 4
+"""Addresses that discovery tries at once: a Noise handshake costs 30 to 60 ms of CPU."""
+
 BULK_FRAME_BYTES = 256 * KIB
 """Per-record Python cost dominates: 16 KiB frames cost 3 to 4 times the CPU of these."""
 
@@ -66,13 +153,28 @@ BULK_CONNECTIONS_MAX = 64
 BULK_IDLE_SECONDS_MAX = 60.0
 """A bulk connection that carries nothing for so long is closed."""
 
+BULK_CONNECTIONS_PER_PEER_MAX = 8
+"""Bulk connections of one peer that a node serves at once; two fill any link."""
+
+BULK_TOKENS_MAX = 1024
+"""Tokens handed out and not yet shown; the oldest goes first."""
+
+BULK_GREETING_SECONDS_MAX = 5.0
+"""For the token on a new bulk connection: it is sent with the first packet."""
+
+BULK_GREETINGS_PER_ADDRESS_MAX = 16
+"""Bulk connections from one address that have not shown a token yet."""
+
+BULK_LINGER_SECONDS_MAX = 1.0
+"""How long a closing side waits for the other to close: bytes on their way would be lost else."""
+
 # --- store ----------------------------------------------------------------------------------------
 
 VALUE_BYTES_MAX = 16 * MIB
 """No value of ours comes near; a bug that writes larger ones is caught here."""
 
 STORE_OPEN_FILES_MAX = 128
-"""Table files that one LevelDB keeps open: four stores stay far below the usual 1024 of a process."""
+"""Table files that one LevelDB keeps open: four stores stay far below a process's usual 1024."""
 
 COMMIT_BYTES_MAX = 4 * MIB
 """Waiting commits that share one sync write: more would only make the first ones wait longer."""
@@ -268,3 +370,142 @@ SETTLE_SECONDS_MAX = 60.0
 
 RECLAIM_SLACK_MS = 10 * 60 * 1000
 """After the end and grace of a reservation, before witnesses give the deposit back unsettled."""
+
+PROGRESS_SECONDS = 0.1
+"""How often a long operation tells how far it is; smooth to the eye."""
+
+# --- ledger ---------------------------------------------------------------------------------------
+
+OPERATION_BYTES_MAX = 4 * KIB
+"""A signed operation: a transfer with the most outputs has 2.8 KiB."""
+
+OPERATIONS_PER_BATCH_MAX = 200
+"""Operations under one certificate: 200 transfers of 210 bytes fit one gossip message."""
+
+BATCH_OPERATION_BYTES_MAX = 48 * KIB
+"""Operations of one batch together; leaves room for 128 signatures within GOSSIP_BYTES_MAX."""
+
+BATCH_INTERVAL_MS = 100
+"""How long an entry node gathers operations: one witness signature is shared by all of them."""
+
+CLOCK_AHEAD_MS_MAX = 120_000
+"""How far an operation's time may be ahead of a witness's clock, and a cancel's in its past."""
+
+RECLAIM_DELAY_MS = 600_000
+"""After the end and the grace of an escrow, before its consumer may take everything back."""
+
+GRACE_SECONDS_MAX = 30 * 24 * 3600
+"""Longest grace of an escrow: a deposit must not be locked for ever by a mistyped number."""
+
+OPERATIONS_UNDER_WAY_MAX = 64
+"""Of one account, voted for and not certified; wallets have one."""
+
+ENTRY_OPERATIONS_MAX = 10_000
+"""Operations that an entry node holds at once; more are refused as busy."""
+
+ENTRY_PROPOSALS_MAX = 16
+"""Batches that an entry node has under way at once."""
+
+SUBMIT_SECONDS_MAX = 20.0
+"""What a submitter waits for a certificate before it is told that too few witnesses answer."""
+
+PROPOSAL_PATIENCE_MS = 300
+"""How long an entry node waits for slow witnesses when those that answered disagree."""
+
+REFUSED_RETRY_MS = 400
+"""Until a witness that was behind is asked again: time to fetch what it lacked."""
+
+WITNESS_ANSWER_SECONDS_MAX = 5.0
+"""What an entry node waits for one witness: a batch takes 20 ms and one fsync."""
+
+WITNESS_RETRY_MS_MIN = 200
+"""First pause before a witness that did not answer is asked again; doubles."""
+
+WITNESS_RETRY_MS_MAX = 5_000
+"""Longest such pause: a restarted witness is back in use after as long."""
+
+LEDGER_RECONCILE_SECONDS = 3.0
+"""Pause between two comparisons with a random peer: what gossip lost arrives within seconds."""
+
+LEDGER_ASKED_PEERS = 3
+"""Peers that a light peer asks for one answer."""
+
+HISTORY_ENTRIES_MAX = 500
+"""Entries in one answer about an account; fits a frame."""
+
+GENESIS_BYTES_MAX = 1 * MIB
+"""A genesis file: 20,000 first balances."""
+
+# --- explorer -------------------------------------------------------------------------------------
+
+CLOCK_AHEAD_MS_MAX = 10 * 60 * SECOND_MS
+"""Clocks of honest nodes differ by less; a record from further ahead waits until its time comes."""
+
+NODE_LEASE_MS = 24 * HOUR_MS
+"""What a node says counts for so long: four of its announcements may get lost."""
+
+NAME_LEASE_MS = 366 * 24 * HOUR_MS
+"""What people say (farms, names of flists) counts for so long: they are not there every day."""
+
+ANNOUNCE_INTERVAL_MS = 6 * HOUR_MS
+"""A node repeats what it says although nothing changed: four times in a lease."""
+
+NODE_FRESH_MS = ANNOUNCE_INTERVAL_MS + HOUR_MS
+"""A node that was silent for longer than one announcement and an hour shows as down."""
+
+RECORD_INTERVAL_MS = 60 * SECOND_MS
+"""One record a minute of each register: gossip costs every node 4 to 6 ms a message."""
+
+RECORD_BURST = 5
+"""Records of one register that may follow at once, such as when workloads start together."""
+
+CAPACITY_CHANGE_PERCENT = 5
+"""Less change of the free capacity is not worth a message to everybody."""
+
+ANNOUNCE_CHECK_SECONDS = 5.0
+"""How often a node looks whether what it says of itself is still true."""
+
+EXPLORER_RECORD_BYTES_MAX = 4 * KIB
+"""A record of the explorer; a full node announcement takes about 600 bytes."""
+
+FARM_MEMBERS_BYTES_MAX = 40 * KIB
+"""A record that lists the most nodes a farm may have."""
+
+EXPLORER_REGISTERS_MAX = 100_000
+"""Records held, about 200 MB of memory; beyond, those not renewed for longest make room."""
+
+EXPLORER_REGISTERS_PER_AUTHOR_MAX = 1000
+"""Records of one key: a publisher has that many names of flists."""
+
+EXPLORER_UNWANTED_MAX = 50_000
+"""Ids of outdated records remembered, so that peers that still hold them are not asked again."""
+
+PULL_PAUSES_SECONDS = (2.0, 5.0, 10.0, 20.0)
+"""Between the first pulls after a start: gossip reaches a new node only once its mesh has formed."""
+
+PULL_PAUSE_SECONDS_MIN = 30.0
+"""Between pulls from random peers later on."""
+
+PULL_PAUSE_SECONDS_MAX = 60.0
+"""Pulls are spread, so that nodes started together do not pull together."""
+
+PULL_SECONDS_MAX = 120.0
+"""One pull, all pages: a whole grid of 100,000 records over a slow line."""
+
+PULL_VERIFY_BATCH = 32
+"""Signatures checked, 3 ms, before other tasks get their turn."""
+
+EXPIRY_SECONDS = 60.0
+"""How often records past their lease are dropped; queries leave them out at once."""
+
+QUERY_ROWS_MAX = 200
+"""Nodes, farms or names in one answer to a light peer."""
+
+QUERY_PAGES_MAX = 8
+"""Answers that a light peer takes from one peer for one question."""
+
+QUERY_PEERS = 3
+"""Full peers that a light peer asks: one liar is outvoted, and shows."""
+
+QUERY_PEERS_TRIED_MAX = 9
+"""Peers tried when some do not answer."""

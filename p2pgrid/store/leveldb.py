@@ -105,6 +105,7 @@ class LevelDbStore:
         """All or nothing, durable on return. Raises StoreFailed.
 
         Whoever comes while a sync write is under way waits and shares the next one.
+        A commit that is cancelled may be stored, or not, but never in part.
         """
         check_changes(changes)
         size_bytes = sum(len(key) + len(value or b"") for key, value in changes)
@@ -115,7 +116,7 @@ class LevelDbStore:
                 if not waiting.is_done:
                     await self._flush()
         finally:
-            if not waiting.is_done:
+            if waiting in self._waiting:  # cancelled before anybody took it along
                 self._waiting.remove(waiting)
         if waiting.error is not None:
             raise StoreFailed(str(waiting.error)) from waiting.error
@@ -210,7 +211,8 @@ def _open(directory: Path) -> "plyvel.DB":
     """Open with every check that LevelDB has: a lost vote is worse than a node that stays down."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if any(directory.glob("*.l*[bg]")) and not (directory / "CURRENT").exists():
+        has_data = any(file.suffix in {".ldb", ".log"} for file in directory.iterdir())
+        if has_data and not (directory / "CURRENT").exists():
             # LevelDB would start an empty database over what is there.
             raise _damaged(directory, FileNotFoundError("the file CURRENT is missing"))
         return plyvel.DB(

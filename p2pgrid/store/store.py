@@ -31,6 +31,10 @@ class Table(bytes, Enum):
     """operation id 32 -> signed Operation that we voted for"""
     EVIDENCE = b"e"
     """evidence id 32 -> Equivocation"""
+    CANCEL_SEEN = b"s"
+    """escrow id 32 -> when this witness first saw its cancel, 8 bytes big-endian milliseconds"""
+    OWN_HEAD = b"w"
+    """account 32 -> sequence, 8 bytes, and id 32 of our own last certified operation"""
     PENDING = b"p"
     """account 32 -> signed Operation of our own that is not certified yet"""
 
