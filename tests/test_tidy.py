@@ -22,7 +22,7 @@ VAGUE_NAMES = {"base", "common", "core", "handler", "helper", "manager", "misc",
 VAGUE_ENDINGS = ("Manager", "Helper", "Handler", "Util", "Utils")
 LIMITED_CALLS = {"move_on_after", "fail_after", "open_memory_channel"}
 LIMITING_ARGUMENTS = {"timeout", "max_buffer_size"}
-CLAIMING_NAMES = ("assert", "check", "expect", "hold", "validate")
+CLAIMING_NAMES = ("assert", "check", "expect", "hold", "run_state_machine", "validate")
 EVASIONS = {"skip", "skipif", "importorskip", "xfail"}
 TEXT_SUFFIXES = {"", ".py", ".md", ".toml", ".cddl", ".json", ".hex", ".service", ".txt", ".sh"}
 

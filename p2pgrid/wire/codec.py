@@ -12,17 +12,20 @@ No floats, maps, tags, null, negative or indefinite anything. `cbor2.loads`
 alone accepts trailing bytes, long integers, duplicate keys and tags; with ids
 and signatures over bytes that is malleability, so every decoded value passes
 an allow-list of exact types and must encode to the very bytes it came from.
+Tags are refused before they are decoded: shared references (28, 29) would
+turn a few bytes into gigabytes, others into dates, patterns and fractions.
 
 Messages between peers that are not records use `encode` and `decode` alike.
 """
 
+import reprlib
 import types
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import cbor2
 
@@ -33,6 +36,9 @@ from p2pgrid.wire.kinds import RecordKind
 _R = TypeVar("_R")
 _Reader = Callable[[object], Any]
 _Writer = Callable[[Any], object]
+
+_REASON_LENGTH_MAX = 200
+"""Characters of a reason that reach logs; a peer could make it as long as its record."""
 
 _kind_of: dict[type, RecordKind] = {}
 _record_of: dict[RecordKind, type] = {}
@@ -89,13 +95,19 @@ def decode(cls: type[_R], data: bytes, *, bytes_max: int = RECORD_BYTES_MAX) -> 
     if len(data) > bytes_max:
         raise MalformedRecord(f"{cls.__name__} of {len(data)} bytes, the limit is {bytes_max}")
     try:
-        plain = cbor2.loads(data, max_depth=NESTING_MAX, allow_indefinite=False)
+        plain = cbor2.loads(
+            data,
+            max_depth=NESTING_MAX,
+            allow_indefinite=False,
+            strict_hashable_types=True,
+            semantic_decoders=_NO_TAGS,
+        )
         result = _reader(cast(Any, cls))(plain)
         is_canonical = cbor2.dumps(plain, canonical=True) == data
     except MalformedRecord:
         raise
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise MalformedRecord(f"{cls.__name__}: {error}") from error
+        raise MalformedRecord(f"{cls.__name__}: {str(error)[:_REASON_LENGTH_MAX]}") from error
     if not is_canonical:
         raise MalformedRecord(f"{cls.__name__} is not in canonical form")
     return cast(_R, result)
@@ -115,8 +127,8 @@ def _write_int(value: int) -> object:
 
 
 def _write_text(value: str) -> object:
-    if not unicodedata.is_normalized("NFC", value):
-        raise InvalidRecord(f"text is not in Unicode form NFC: {value!r}")
+    if not _is_normal(value):
+        raise InvalidRecord(f"text is not in Unicode form NFC: {reprlib.repr(value)}")
     return value
 
 
@@ -169,20 +181,20 @@ def _union_writer(arguments: tuple[Any, ...]) -> _Writer:
 
 def _read_int(value: object) -> int:
     if type(value) is not int or not 0 <= value <= INTEGER_MAX:
-        raise MalformedRecord(f"expected an integer of 0 to 2^63-1, got {str(value)[:40]}")
+        raise MalformedRecord(f"expected an integer of 0 to 2^63-1, got {reprlib.repr(value)}")
     return value
 
 
 def _read_text(value: object) -> str:
-    if type(value) is not str or not unicodedata.is_normalized("NFC", value):
-        raise MalformedRecord(f"expected a text in form NFC, got {str(value)[:40]!r}")
+    if type(value) is not str or not _is_normal(value):
+        raise MalformedRecord(f"expected a text in form NFC, got {reprlib.repr(value)}")
     return value
 
 
 def _exactly(wanted: type) -> _Reader:
     def read(value: object) -> object:
         if type(value) is not wanted:
-            raise MalformedRecord(f"expected {wanted.__name__}, got {str(value)[:40]!r}")
+            raise MalformedRecord(f"expected {wanted.__name__}, got {reprlib.repr(value)}")
         return value
 
     return read
@@ -190,7 +202,7 @@ def _exactly(wanted: type) -> _Reader:
 
 def _array(value: object) -> list[object]:
     if type(value) is not list:
-        raise MalformedRecord(f"expected an array, got {str(value)[:40]!r}")
+        raise MalformedRecord(f"expected an array, got {reprlib.repr(value)}")
     return value
 
 
@@ -260,10 +272,26 @@ def _union_reader(arguments: tuple[Any, ...]) -> _Reader:
     def read(value: object) -> object:
         tag, *values = _array(value) or [None]
         if type(tag) is not int or tag not in of_tag:
-            raise MalformedRecord(f"no variant {str(tag)[:40]}")
+            raise MalformedRecord(f"no variant {reprlib.repr(tag)}")
         return of_tag[tag](values)
 
     return read
+
+
+class _NoTags(Mapping[int, Callable[[object], NoReturn]]):
+    """A decoder for every tag there is or will be, which refuses it."""
+
+    def __getitem__(self, tag: int) -> Callable[[object], NoReturn]:
+        raise MalformedRecord(f"tag {tag} does not stand in records")
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_NO_TAGS = _NoTags()
 
 
 # --- types ----------------------------------------------------------------------------------------
@@ -274,6 +302,18 @@ def _base(wanted: Any) -> Any:
     while hasattr(wanted, "__supertype__"):
         wanted = wanted.__supertype__
     return wanted
+
+
+def _is_normal(text: str) -> bool:
+    """Whether a text is UTF-8 in form NFC, by the one table that every Python has.
+
+    Newer Unicode versions assign characters that older ones leave alone: by the
+    newest table, peers with different Pythons would judge one record differently.
+    """
+    if text.isascii():
+        return True
+    has_surrogate = any("\ud800" <= character <= "\udfff" for character in text)
+    return not has_surrogate and unicodedata.ucd_3_2_0.is_normalized("NFC", text)
 
 
 @cache
