@@ -259,6 +259,9 @@ TAR_HEADER_BYTES_MAX = 1 * MIB
 TAR_SPARSE_SEGMENTS_MAX = 100_000
 """Pieces of data in one sparse file of a layer."""
 
+TAR_TRAILER_BYTES_MAX = 16 * MIB
+"""Padding behind the end of an archive; tar itself writes at most one record of 10 KiB."""
+
 FLIST_STEPS_MAX = 2_000_000_000
 """Virtual machine steps that SQLite may take for one flist: a hostile file must not run for ever."""
 
@@ -270,6 +273,9 @@ FLIST_TAG_BYTES_MAX = 1 * MIB
 
 ENCODE_BATCH_CHUNKS = 32
 """Chunks handed to the store at a time, 16 MiB: one durable write for all of them."""
+
+ENCODE_TASK_BYTES = 2 * MIB
+"""Plain bytes that one thread encodes at a time: long enough that handing over costs nothing."""
 
 FETCH_BATCH_CHUNKS = 256
 """Chunks asked from peers at a time: the most that one request carries."""
