@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.model.ids import AccountId, FarmId, NodeId, require_ids, require_text
-from p2pgrid.model.node import Location
+from p2pgrid.model.node import PRICE_PERMILLE_MAX, PRICE_PERMILLE_MIN, Location
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import record
 from p2pgrid.wire.kinds import RecordKind
 
 FARM_NAME_BYTES_MAX = 64
 MEMBERS_MAX = 1000
-PRICE_PERMILLE_MIN = 100
-PRICE_PERMILLE_MAX = 10_000
+PUBLIC_RANGES_MAX = 64
 
 
 @record(RecordKind.FARM_RECORD)
@@ -36,10 +35,12 @@ class FarmRecord:
     def __post_init__(self) -> None:
         require_ids(self.farm, self.payout)
         require_text(self.title, "farm name", bytes_max=FARM_NAME_BYTES_MAX)
-        if not self.title:
+        if not self.title.strip():
             raise InvalidRecord("a farm needs a name")
         if not PRICE_PERMILLE_MIN <= self.price_permille <= PRICE_PERMILLE_MAX:
             raise InvalidRecord("a farm's price factor is 10 % to 1000 %")
+        if len(self.public_ranges) > PUBLIC_RANGES_MAX:
+            raise InvalidRecord(f"more than {PUBLIC_RANGES_MAX} address ranges in one record")
         for text in self.public_ranges:
             require_text(text, "address range", bytes_max=64)
 

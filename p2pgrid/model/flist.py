@@ -14,6 +14,7 @@ HOLDINGS_MAX = 100
 _NAME = re.compile(r"[a-z0-9]+(?:[._/-][a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _NAME_BYTES_MAX = 128
+_LATEST = "latest"
 
 
 def flist_id(data: bytes) -> FlistId:
@@ -40,16 +41,16 @@ class FlistReference:
         """
         if re.fullmatch(r"[0-9a-f]{64}", text):
             return cls(FlistId(bytes.fromhex(text)), "", "", "")
-        rest, _, tag = text.partition(":")
+        rest, colon, tag = text.partition(":")
         publisher, slash, title = rest.partition("/")
         if not slash:
             publisher, title = "", rest
-        tag = tag or "latest"
-        if not _NAME.fullmatch(title) or not _TAG.fullmatch(tag):
+        is_partial = (slash and not publisher) or (colon and not tag)
+        if is_partial or not _NAME.fullmatch(title) or not _TAG.fullmatch(tag or _LATEST):
             raise BadInput(
                 f"{text!r} does not name an flist; write publisher/name:tag or its 64-digit id"
             )
-        return cls(None, publisher, title, tag)
+        return cls(None, publisher, title, tag or _LATEST)
 
 
 @record(RecordKind.FLIST_NAME)

@@ -38,6 +38,12 @@ class PricingPolicy:
     fee: Amount = Amount(10_000)
     """Burnt for every operation of a consumer: 0.001 TFT."""
 
+    def __post_init__(self) -> None:
+        if self.tft_usd <= 0:
+            raise InvalidRecord("one TFT is worth more than nothing: prices divide by it")
+        if self.farm_permille > 1000:
+            raise InvalidRecord("a farm gets at most all of a payment")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FarmingPolicy:
@@ -49,6 +55,10 @@ class FarmingPolicy:
     nu_milli_usd: int = 30
     ipv4_milli_usd: int = 5
     supply_max: Amount = Amount(1_000_000_000 * 10_000_000)
+
+    def __post_init__(self) -> None:
+        if self.period_seconds <= 0:
+            raise InvalidRecord("a farming period lasts at least a second")
 
 
 @record(RecordKind.GENESIS)
@@ -83,6 +93,8 @@ class Genesis:
         for ids in (keys, accounts):
             if ids != sorted(set(ids)):
                 raise InvalidRecord("witnesses and balances are sorted, each named once")
+        if self.epoch_seconds <= 0:
+            raise InvalidRecord("an epoch lasts at least a second")
         if sum(amount for _, amount in self.balances) > INTEGER_MAX:
             raise InvalidRecord("balances add up to more than 2^63-1")
         for seed in self.seeds:

@@ -1,5 +1,7 @@
 """Names of things: keys and hashes, each with a type of its own."""
 
+import re
+import unicodedata
 from typing import NewType
 
 from p2pgrid.errors import InvalidRecord
@@ -15,10 +17,19 @@ __all__ = [
     "NetworkId",
     "NodeId",
     "RecordId",
+    "one_line",
     "require_ids",
     "require_text",
     "short",
 ]
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction
+    "\u00ad\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # invisible
+    "\ud800-\udfff"  # halves of UTF-16 pairs
+    "\U000e0000-\U000e007f]"  # tags: a whole hidden alphabet
+)
 
 NodeId = NewType("NodeId", bytes)
 """A node: its Ed25519 public key, 32 bytes. Also its libp2p peer id and its account."""
@@ -48,9 +59,24 @@ def require_ids(*identities: bytes) -> None:
             raise InvalidRecord(f"an id has {ID_BYTES} bytes, got {len(identity)}")
 
 
+def one_line(text: str, *, bytes_max: int) -> str:
+    r"""What `require_text` accepts of any text: hidden characters become spaces, the rest is cut.
+
+    >>> one_line("cannot start:\n no such file", bytes_max=20)
+    'cannot start: no suc'
+    """
+    words = " ".join(_HIDDEN.sub(" ", text).split())
+    normal = unicodedata.ucd_3_2_0.normalize("NFC", words)
+    return normal.encode()[:bytes_max].decode(errors="ignore")
+
+
 def require_text(text: str, what: str, *, bytes_max: int) -> None:
-    """Raise InvalidRecord when `text` is too long or holds control characters."""
+    """Raise InvalidRecord when `text` is too long or would not show as what it is.
+
+    Others print these texts on terminals: no control character steers one, and
+    nothing invisible makes two names look alike or turns their direction.
+    """
+    if _HIDDEN.search(text):
+        raise InvalidRecord(f"{what} holds control or invisible characters")
     if len(text.encode()) > bytes_max:
         raise InvalidRecord(f"{what} is longer than {bytes_max} bytes")
-    if any(ord(character) < 32 or ord(character) == 127 for character in text):
-        raise InvalidRecord(f"{what} holds control characters")

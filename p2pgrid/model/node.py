@@ -12,6 +12,8 @@ from p2pgrid.wire.kinds import RecordKind
 
 LATITUDE_SPAN_MICRODEGREES = 180_000_000
 LONGITUDE_SPAN_MICRODEGREES = 360_000_000
+PRICE_PERMILLE_MIN = 100
+PRICE_PERMILLE_MAX = 10_000
 _ADDRESSES_MAX = 16
 _TEXT_BYTES_MAX = 128
 
@@ -115,6 +117,8 @@ class NodeAnnouncement:
         require_ids(self.node, self.farm)
         if len(self.addresses) > _ADDRESSES_MAX or len(self.features) > len(Feature):
             raise InvalidRecord("too many addresses or features")
+        if not PRICE_PERMILLE_MIN <= self.price_permille <= PRICE_PERMILLE_MAX:
+            raise InvalidRecord("a price factor is 10 % to 1000 %")
         for address in (*self.addresses, self.overlay_address, self.version):
             require_text(address, "address", bytes_max=256)
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.limits import INTEGER_MAX
 from p2pgrid.model.ids import ID_BYTES, AccountId, NodeId, RecordId, require_ids
-from p2pgrid.units import Amount, TimestampMs
+from p2pgrid.units import SECOND_MS, Amount, TimestampMs
 from p2pgrid.wire.codec import record, variant
 from p2pgrid.wire.kinds import RecordKind
 
@@ -63,6 +63,8 @@ class OpenEscrow:
         require_ids(self.farm, self.node, RecordId(self.terms_hash))
         if self.deposit <= 0 or self.starts_at_ms >= self.ends_at_ms:
             raise InvalidRecord("an escrow has a deposit, and ends after it starts")
+        if self.ends_at_ms + self.grace_seconds * SECOND_MS > INTEGER_MAX:
+            raise InvalidRecord("an escrow's grace ends, too")
 
     @property
     def debit(self) -> int:
@@ -113,7 +115,7 @@ class CloseEscrow:
     escrow: RecordId
     to_farm: Amount
     other_signature: bytes
-    """By the other side, over the id of `CloseTerms(escrow, to_farm)`."""
+    """By the other side, of its `CloseTerms`."""
 
     def __post_init__(self) -> None:
         require_ids(self.escrow)
@@ -140,6 +142,25 @@ class ReclaimEscrow:
     def debit(self) -> int:
         """Costs nothing but the fee."""
         return 0
+
+
+@record(RecordKind.CLOSE_TERMS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseTerms:
+    """What one side of an escrow signs to let the other close it."""
+
+    escrow: RecordId
+    to_farm: Amount
+    party: AccountId
+    """Who signs: the consumer, or the node."""
+
+    def __post_init__(self) -> None:
+        require_ids(self.escrow, self.party)
+
+    @property
+    def author(self) -> bytes:
+        """The party."""
+        return self.party
 
 
 Payload = Transfer | OpenEscrow | CancelEscrow | SettleEscrow | CloseEscrow | ReclaimEscrow

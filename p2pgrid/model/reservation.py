@@ -6,14 +6,17 @@ from functools import reduce
 from operator import add
 
 from p2pgrid.errors import InvalidRecord
+from p2pgrid.limits import INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
-from p2pgrid.model.ids import AccountId, FarmId, NodeId, RecordId, require_ids
+from p2pgrid.model.ids import AccountId, FarmId, NodeId, RecordId, require_ids, require_text
 from p2pgrid.model.workload import Workload
-from p2pgrid.units import Amount, TimestampMs
+from p2pgrid.units import SECOND_MS, Amount, TimestampMs
 from p2pgrid.wire.codec import record
 from p2pgrid.wire.kinds import RecordKind
 
 WORKLOADS_MAX = 32
+SIGNERS_MAX = 32
+DETAIL_BYTES_MAX = 1024
 DURATION_SECONDS_MIN = 60
 DURATION_SECONDS_MAX = 366 * 24 * 3600
 
@@ -68,6 +71,9 @@ class ReservationRequest:
             raise InvalidRecord("a reservation lasts between a minute and 366 days")
         if not 1 <= len(self.workloads) <= WORKLOADS_MAX:
             raise InvalidRecord(f"a reservation has 1 to {WORKLOADS_MAX} workloads")
+        ends_at_ms = self.starts_at_ms + (self.duration_seconds + self.grace_seconds) * SECOND_MS
+        if ends_at_ms > INTEGER_MAX or len(self.signers) > SIGNERS_MAX:
+            raise InvalidRecord("a reservation ends, and has not too many signers")
         if len({workload.name for workload in self.workloads}) != len(self.workloads):
             raise InvalidRecord("two workloads have the same name")
 
@@ -135,11 +141,16 @@ class Status:
     addresses: tuple[str, ...]
     """IPv6 addresses of the running workloads, in their order."""
     detail: str
-    """For people: progress, or why it failed."""
+    """For people: progress, or why it failed. See `one_line`."""
     exit_code: int | None
 
     def __post_init__(self) -> None:
         require_ids(self.node, self.reservation)
+        require_text(self.detail, "detail", bytes_max=DETAIL_BYTES_MAX)
+        if len(self.addresses) > WORKLOADS_MAX:
+            raise InvalidRecord("more addresses than workloads")
+        for address in self.addresses:
+            require_text(address, "address", bytes_max=64)
 
     @property
     def author(self) -> bytes:

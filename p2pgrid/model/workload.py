@@ -10,7 +10,7 @@ from p2pgrid.model.ids import FlistId, require_ids
 from p2pgrid.units import MIB
 from p2pgrid.wire.codec import variant
 
-_NAME = re.compile(r"[a-z0-9-]{1,36}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,35}")  # never like an option: names reach commands
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _TEXT_BYTES_MAX = 4096
 _ITEMS_MAX = 128

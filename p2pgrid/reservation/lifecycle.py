@@ -25,9 +25,9 @@ from dataclasses import dataclass, replace
 
 from p2pgrid.model.accrual import accrued
 from p2pgrid.model.capacity import Capacity
-from p2pgrid.model.ids import NodeId, RecordId
+from p2pgrid.model.ids import NodeId, RecordId, one_line
 from p2pgrid.model.operation import OpenEscrow
-from p2pgrid.model.reservation import Phase, ReservationRequest, Status
+from p2pgrid.model.reservation import DETAIL_BYTES_MAX, Phase, ReservationRequest, Status
 from p2pgrid.model.workload import Container
 from p2pgrid.reservation.billing import Bill
 from p2pgrid.units import SECOND_MS, Amount, TimestampMs
@@ -330,6 +330,6 @@ def status_of(state: Reservation, node: NodeId, now_ms: TimestampMs, detail: str
         time_ms=now_ms,
         phase=state.phase,
         addresses=state.addresses,
-        detail=state.failure or detail,
+        detail=one_line(state.failure or detail, bytes_max=DETAIL_BYTES_MAX),
         exit_code=state.exit_code,
     )

@@ -24,6 +24,7 @@ class RecordKind(IntEnum):
     CERTIFICATE = 32
     CERTIFIED_BATCH = 33
     EQUIVOCATION = 34
+    CLOSE_TERMS = 35
 
     RESERVATION_REQUEST = 50
     QUOTE = 51
