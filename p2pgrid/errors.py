@@ -5,9 +5,11 @@
     ├── PeerError              someone else did something wrong
     │   ├── MalformedRecord      bytes that are not a canonical record
     │   ├── BadSignature         a record not signed by its claimed author
+    │   ├── BadChunk             a blob or flist that is not what its id says
     │   └── BrokenProtocol       a message that does not fit what was asked
     ├── Refused                a peer or the grid said no, and why
     │   ├── InsufficientBalance
+    │   ├── Conflicting          another operation was signed for the same slot
     │   ├── NoFittingNode        the grid cannot give what was asked for
     │   └── QuoteExpired
     ├── NotFound               no such record, file, name or image
@@ -17,6 +19,7 @@
     │   ├── DataInUse
     │   ├── NewerFormat
     │   └── Unsupported          a tool or right that a feature needs is missing
+    ├── CannotRun              this machine failed to start a workload
     ├── StoreFailed            the disk refused; nothing was stored
     └── Unreachable            the other side did not answer in time
 
@@ -45,6 +48,10 @@ class BadSignature(PeerError):
     """A record does not carry a valid signature of its claimed author."""
 
 
+class BadChunk(PeerError):
+    """A blob or flist does not have the hash that it is known by."""
+
+
 class BrokenProtocol(PeerError):
     """A peer answered with something that does not fit what it was asked."""
 
@@ -55,6 +62,10 @@ class Refused(GridError):
 
 class InsufficientBalance(Refused):
     """An account does not hold what an operation spends."""
+
+
+class Conflicting(Refused):
+    """The account signed another operation for the same slot; neither may ever be certified."""
 
 
 class NoFittingNode(Refused):
@@ -91,6 +102,10 @@ class NewerFormat(Unusable):
 
 class Unsupported(Unusable):
     """A tool, kernel feature or right that this needs is missing here."""
+
+
+class CannotRun(GridError):
+    """A workload could not be started on this machine; nothing of it is left."""
 
 
 class StoreFailed(GridError):

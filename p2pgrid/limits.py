@@ -190,6 +190,12 @@ CHUNK_BLOB_BYTES_MAX = CHUNK_BYTES + CHUNK_BYTES // 6 + 64
 FLIST_BYTES_MAX = 256 * MIB
 """One `.fl` file: half a million entries take about 100 MB."""
 
+PACK_BYTES_MAX = 256 * MIB
+"""A pack file that is longer gets no more chunks; what compaction later moves at once."""
+
+CHUNK_GROUP_BYTES_MAX = 16 * MIB
+"""Chunks of several writers that share one fsync; bounds what waits for it in memory."""
+
 IMAGE_BYTES_MAX = 64 * GIB
 """Plain bytes that one image may unpack to."""
 

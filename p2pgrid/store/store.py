@@ -59,8 +59,6 @@ class Table(bytes, Enum):
     """pack number 4 -> PackState: how far the pack is indexed, and what of it is in use"""
     PIN = b"q"
     """flist id 32, name of the pin -> nothing"""
-    FLIST = b"f"
-    """flist id 32 -> size and when it came"""
 
     def key(self, *parts: bytes) -> bytes:
         """The key of one entry of this table."""

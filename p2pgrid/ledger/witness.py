@@ -1,0 +1,238 @@
+"""A witness: votes at most once for each slot, whatever it is asked and however often it dies.
+
+Rule 1: a vote is in the store before the answer leaves. So every accepted
+operation is written, also one voted for before: the first write may still be
+under way when the same operation is asked about again.
+Rule 2: no vote for a second operation in any slot that has a vote or certificate.
+Rule 3: an operation follows one that is certified or voted for, by id.
+Rule 4: the balance that counts is what is certified, less all that was voted
+for since. So whatever the order of certification, no account overdraws.
+
+Pure: the caller verifies signatures before, and stores `changes` after.
+"""
+
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from p2pgrid.ledger.rules import Scene, object_to_payload
+from p2pgrid.ledger.state import LedgerState
+from p2pgrid.limits import CLOCK_AHEAD_MS_MAX, OPERATIONS_UNDER_WAY_MAX
+from p2pgrid.model.certificate import Reason, Refusal
+from p2pgrid.model.genesis import Genesis
+from p2pgrid.model.ids import AccountId, RecordId
+from p2pgrid.model.operation import CancelEscrow, Operation
+from p2pgrid.store.store import Change, Table
+from p2pgrid.units import TimestampMs
+from p2pgrid.wire.signed import Signed
+
+_SEEN_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An operation whose signature has been checked."""
+
+    signed: Signed[Operation]
+    has_usable_keys: bool
+    """Whether every account that it names is known or a usable key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a witness makes of one request."""
+
+    accepted: tuple[RecordId, ...]
+    refusals: tuple[Refusal, ...]
+    changes: tuple[Change, ...]
+    """To be durable before the answer leaves."""
+
+
+@dataclass(slots=True)
+class VoteBook:
+    """What this witness has voted for, as far as no certificate has settled it."""
+
+    slots: dict[bytes, RecordId] = field(default_factory=dict)
+    operations: dict[RecordId, Signed[Operation]] = field(default_factory=dict)
+    places: dict[tuple[AccountId, int], RecordId] = field(default_factory=dict)
+    cancel_seen_ms: dict[RecordId, TimestampMs] = field(default_factory=dict)
+
+    def enter(self, signed: Signed[Operation]) -> list[Change]:
+        """Note a vote; gives what must become durable."""
+        operation = signed.record
+        self.operations[signed.id] = signed
+        self.places[operation.account, operation.sequence] = signed.id
+        for slot in operation.slots:
+            self.slots[slot] = signed.id
+        votes: list[Change] = [(Table.VOTE.key(slot), signed.id) for slot in operation.slots]
+        return [(Table.VOTED_OPERATION.key(signed.id), signed.envelope), *votes]
+
+    def strike(self, identity: RecordId, operation: Operation) -> list[Change]:
+        """Forget votes in the slots of a certified operation: the certificate rules there now."""
+        voted = [slot for slot in operation.slots if slot in self.slots]
+        settled = {identity, *(self.slots.pop(slot) for slot in voted)} & set(self.operations)
+        for one in settled:
+            del self.operations[one]
+        self.places.pop((operation.account, operation.sequence), None)
+        changes: list[Change] = [(Table.VOTE.key(slot), None) for slot in voted]
+        return changes + [(Table.VOTED_OPERATION.key(one), None) for one in settled]
+
+    def see_cancel(self, escrow: RecordId, now_ms: TimestampMs) -> list[Change]:
+        """Note when a cancel was first seen; later sightings change nothing."""
+        if escrow in self.cancel_seen_ms:
+            return []
+        self.cancel_seen_ms[escrow] = now_ms
+        return [(Table.CANCEL_SEEN.key(escrow), now_ms.to_bytes(_SEEN_BYTES, "big"))]
+
+
+def read_votes(
+    operations: Iterable[Signed[Operation]],
+    votes: Iterable[tuple[bytes, RecordId]],
+    cancels: Iterable[tuple[RecordId, bytes]],
+) -> VoteBook:
+    """The book as the store remembers it after a restart.
+
+    Args:
+        operations: the table VOTED_OPERATION.
+        votes: the table VOTE, (slot, operation id).
+        cancels: the table CANCEL_SEEN, (escrow, 8 bytes).
+    """
+    book = VoteBook(slots=dict(votes))
+    for signed in operations:
+        book.operations[signed.id] = signed
+        book.places[signed.record.account, signed.record.sequence] = signed.id
+    for escrow, seen in cancels:
+        book.cancel_seen_ms[escrow] = TimestampMs(int.from_bytes(seen, "big"))
+    return book
+
+
+class Witness:
+    """Decides which operations one witness votes for.
+
+    Args:
+        genesis: the grid's.
+        state: the fold of what is certified, kept up to date by the owner.
+        convicted: accounts proven to equivocate, kept up to date by the owner.
+        book: the votes made so far.
+        envelope_of: a certified operation's envelope, for the proof of a conflict.
+    """
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        state: LedgerState,
+        *,
+        convicted: Container[bytes] = (),
+        book: VoteBook | None = None,
+        envelope_of: Callable[[RecordId], bytes | None] = lambda _: None,
+    ) -> None:
+        self._network = genesis.network
+        self._fee = genesis.pricing.fee
+        self._state = state
+        self._convicted = convicted
+        self._book = VoteBook() if book is None else book
+        self._envelope_of = envelope_of
+
+    @property
+    def cancel_seen_ms(self) -> Mapping[RecordId, TimestampMs]:
+        """When this witness first saw the cancel of an escrow."""
+        return self._book.cancel_seen_ms
+
+    def judge(self, candidates: Sequence[Candidate], now_ms: TimestampMs) -> Judgement:
+        """Vote for what may be voted for, in order: each sees the votes before it."""
+        scene = Scene(
+            self._state, self._network, self._fee, now_ms, dict(self._book.cancel_seen_ms)
+        )
+        accepted: list[RecordId] = []
+        refusals: list[Refusal] = []
+        changes: list[Change] = []
+        for candidate in candidates:
+            refusal = self._object(candidate, scene)
+            if refusal is not None:
+                refusals.append(refusal)
+                continue
+            accepted.append(candidate.signed.id)
+            changes += self._vote(candidate.signed, now_ms)
+        return Judgement(tuple(accepted), tuple(refusals), tuple(changes))
+
+    def observe(
+        self, operations: Iterable[tuple[RecordId, Operation]], now_ms: TimestampMs
+    ) -> list[Change]:
+        """Take note of certified operations; gives what to store together with their batch."""
+        changes: list[Change] = []
+        for identity, operation in operations:
+            changes += self._book.strike(identity, operation)
+            if isinstance(operation.payload, CancelEscrow):
+                changes += self._book.see_cancel(operation.payload.escrow, now_ms)
+        return changes
+
+    def _vote(self, signed: Signed[Operation], now_ms: TimestampMs) -> list[Change]:
+        if self._state.operation(signed.id) is not None:
+            return []
+        changes = self._book.enter(signed)
+        if isinstance(signed.record.payload, CancelEscrow):
+            changes += self._book.see_cancel(signed.record.payload.escrow, now_ms)
+        return changes
+
+    # --- the rules --------------------------------------------------------------------------------
+
+    def _object(self, candidate: Candidate, scene: Scene) -> Refusal | None:
+        identity, operation = candidate.signed.id, candidate.signed.record
+        if self._state.is_alarmed:
+            return Refusal(operation=identity, reason=Reason.HALTED)
+        if self._state.operation(identity) is not None:
+            return None
+        holder = self._holder(identity, operation)
+        if holder is not None:
+            return self._conflict(identity, holder)
+        if identity in self._book.operations:
+            return None
+        reason = self._object_to_account(candidate, scene.now_ms)
+        reason = reason or self._object_to_chain(operation)
+        reason = reason or object_to_payload(operation, scene)
+        return None if reason is None else Refusal(operation=identity, reason=reason)
+
+    def _holder(self, identity: RecordId, operation: Operation) -> RecordId | None:
+        """Another operation that is certified or voted for in one of the slots."""
+        for slot in operation.slots:
+            for holder in (self._state.certified_in(slot), self._book.slots.get(slot)):
+                if holder is not None and holder != identity:
+                    return holder
+        return None
+
+    def _conflict(self, identity: RecordId, holder: RecordId) -> Refusal:
+        voted = self._book.operations.get(holder)
+        envelope = self._envelope_of(holder) if voted is None else voted.envelope
+        return Refusal(operation=identity, reason=Reason.CONFLICT, conflict=envelope)
+
+    def _object_to_account(self, candidate: Candidate, now_ms: int) -> Reason | None:
+        operation = candidate.signed.record
+        if operation.account in self._convicted:
+            return Reason.CONVICTED
+        if not candidate.has_usable_keys:
+            return Reason.KEY
+        return Reason.TIME if operation.time_ms > now_ms + CLOCK_AHEAD_MS_MAX else None
+
+    def _object_to_chain(self, operation: Operation) -> Reason | None:
+        """Walk from what is in effect over what is under way, adding up what that costs."""
+        account = self._state.account(operation.account)
+        if operation.sequence > account.sequence + OPERATIONS_UNDER_WAY_MAX:
+            return Reason.CHAIN
+        previous, time_ms, available = account.head, account.time_ms, account.balance
+        for sequence in range(account.sequence, operation.sequence):
+            link = self._link(operation.account, sequence)
+            if link is None or link[1].previous != previous:
+                return Reason.BEHIND
+            previous, time_ms = link[0], link[1].time_ms
+            available -= link[1].debit
+        if operation.previous != previous:
+            return Reason.CHAIN
+        if operation.time_ms < time_ms:
+            return Reason.TIME
+        return Reason.FUNDS if operation.debit > 0 and available < operation.debit else None
+
+    def _link(self, account: AccountId, sequence: int) -> tuple[RecordId, Operation] | None:
+        certified = self._state.certified_at(account, sequence)
+        if certified is not None:
+            return certified
+        voted = self._book.places.get((account, sequence))
+        return None if voted is None else (voted, self._book.operations[voted].record)
