@@ -8,7 +8,6 @@ next write, and what a refused write may have left behind is undone.
 import logging
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import plyvel
@@ -16,6 +15,7 @@ import trio
 
 from p2pgrid.errors import DataInUse, GridError, NewerFormat, StoreFailed, Unusable
 from p2pgrid.limits import COMMIT_BYTES_MAX, STORE_OPEN_FILES_MAX
+from p2pgrid.store.group_commit import GroupCommit
 from p2pgrid.store.store import FORMAT_VERSION, Change, Table, check_changes, end_of
 
 log = logging.getLogger(__name__)
@@ -40,24 +40,12 @@ async def open_leveldb(path: Path, *, name: str) -> AsyncGenerator["LevelDbStore
         await store.aclose()
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A commit that waits for its fsync."""
-
-    changes: Sequence[Change]
-    size_bytes: int
-    is_done: bool = False
-    error: Exception | None = None
-
-
 class LevelDbStore:
     """See `Store`. Reading raises Unusable when the data is damaged, StoreFailed when it fails."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._waiting: list[_Waiting] = []
-        self._turn = trio.Lock()
-        self._is_flushing = False
+        self._commits = GroupCommit(self._write_group, group_bytes_max=COMMIT_BYTES_MAX)
         self._refused: list[Change] | None = None
         """Set after a refused write: what undoes it. Nothing is written until that is done."""
         self._database = _open(directory)
@@ -70,8 +58,8 @@ class LevelDbStore:
     async def aclose(self) -> None:
         """Close, after the commit that is under way."""
         with trio.CancelScope(shield=True):
-            async with self._turn:
-                self._database.close()
+            await self._commits.wait_idle()
+            self._database.close()
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None."""
@@ -93,7 +81,7 @@ class LevelDbStore:
     def write(self, changes: Sequence[Change]) -> None:
         """All or nothing, visible at once; not yet safe from a power cut. Raises StoreFailed."""
         check_changes(changes)
-        if self._refused is not None and self._is_flushing:
+        if self._refused is not None and self._commits.is_writing:
             raise StoreFailed(f"{self._directory} refused a write before")
         self._reopen_if_refused()
         try:
@@ -104,56 +92,23 @@ class LevelDbStore:
     async def commit(self, changes: Sequence[Change]) -> None:
         """All or nothing, durable on return. Raises StoreFailed.
 
-        Whoever comes while a sync write is under way waits and shares the next one.
-        A commit that is cancelled may be stored, or not, but never in part.
+        Commits that wait share one sync write; see `GroupCommit`.
         """
         check_changes(changes)
         size_bytes = sum(len(key) + len(value or b"") for key, value in changes)
-        waiting = _Waiting(changes, size_bytes)
-        self._waiting.append(waiting)
+        await self._commits.submit(changes, size_bytes)
+
+    async def _write_group(self, group: Sequence[Sequence[Change]]) -> None:
+        """Write several commits as one durable batch. Raises StoreFailed."""
+        changes = [change for one in group for change in one]
+        self._reopen_if_refused()
         try:
-            async with self._turn:
-                if not waiting.is_done:
-                    await self._flush()
-        finally:
-            if waiting in self._waiting:  # cancelled before anybody took it along
-                self._waiting.remove(waiting)
-        if waiting.error is not None:
-            raise StoreFailed(str(waiting.error)) from waiting.error
-
-    async def _flush(self) -> None:
-        """Write what waits, oldest first, as one durable batch. Only under the lock."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        group = self._next_group()
-        del self._waiting[: len(group)]
-        self._is_flushing = True
-        with trio.CancelScope(shield=True):
-            error = await self._write_group([change for one in group for change in one.changes])
-        self._is_flushing = False
-        for one in group:
-            one.is_done, one.error = True, error
-
-    def _next_group(self) -> list[_Waiting]:
-        """At least the oldest waiting commit, and with it what fits in one batch."""
-        total_bytes = 0
-        for count, one in enumerate(self._waiting):
-            total_bytes += one.size_bytes
-            if count > 0 and total_bytes > COMMIT_BYTES_MAX:
-                return self._waiting[:count]
-        return self._waiting[:]
-
-    async def _write_group(self, changes: Sequence[Change]) -> Exception | None:
-        try:
-            self._reopen_if_refused()
             await trio.to_thread.run_sync(lambda: self._apply(changes, is_durable=True))
-            if self._refused is not None:  # a `write` meanwhile: ours may lie behind a torn record
-                self._refused += changes
-                self._reopen_if_refused()
-        except StoreFailed as error:
-            return error
         except plyvel.IOError as error:
-            return self._refuse(changes, error)
-        return None
+            raise self._refuse(changes, error) from error
+        if self._refused is not None:  # a `write` meanwhile: ours may lie behind a torn record
+            self._refused += changes
+            self._reopen_if_refused()
 
     def _apply(self, changes: Sequence[Change], *, is_durable: bool) -> None:
         with self._database.write_batch(sync=is_durable) as batch:
