@@ -126,6 +126,9 @@ REJECTS_FORGIVEN_PER_SECOND = 0.1
 SHUN_SECONDS = 300.0
 """How long a peer that we hung up on is refused."""
 
+SHUNNED_PEERS_MAX = 4096
+"""Peers that we remember having hung up on; the oldest is forgiven first."""
+
 DIAL_STAGGER_SECONDS = 0.25
 """Between attempts at the addresses of one peer (RFC 8305 calls it connection attempt delay)."""
 
@@ -267,6 +270,9 @@ TAR_SPARSE_SEGMENTS_MAX = 100_000
 
 TAR_TRAILER_BYTES_MAX = 16 * MIB
 """Padding behind the end of an archive; tar itself writes at most one record of 10 KiB."""
+
+ZSTD_WINDOW_BYTES_MAX = 128 * MIB
+"""Memory that a zstd layer may ask for; what the zstd tool itself takes without being told."""
 
 FLIST_STEPS_MAX = 2_000_000_000
 """Virtual machine steps that SQLite may take for one flist: a hostile file must not run for ever."""

@@ -34,23 +34,23 @@ class Block(NamedTuple):
 
 
 def encode_block(plain: bytes) -> tuple[Block, bytes]:
-    """The block for up to CHUNK_BYTES of a file, and the blob to store. 0.3 GB/s.
+    r"""The block for up to CHUNK_BYTES of a file, and the blob to store. 0.3 GB/s.
 
-    >>> encode_block(b"hello world\\n")[0].id.hex()[:8]
+    >>> encode_block(b"hello world\n")[0].id.hex()[:8]
     'd139c46e'
     """
     assert 0 < len(plain) <= CHUNK_BYTES, f"a block has 1 to {CHUNK_BYTES} bytes, not {len(plain)}"
     key = blake2b(plain, digest_size=KEY_BYTES).digest()
     # The compressed buffer goes on as it is: turning it into `bytes` costs as much as hashing.
-    blob = AESGCM(key).encrypt(key[:_NONCE_BYTES], cramjam.snappy.compress_raw(plain), None)
+    packed = memoryview(cramjam.snappy.compress_raw(plain))
+    blob = AESGCM(key).encrypt(key[:_NONCE_BYTES], packed, None)
     return Block(ChunkId(blake2b(blob, digest_size=KEY_BYTES).digest()), key), blob
 
 
 def decode_block(block: Block, blob: bytes, *, plain_bytes: int) -> bytearray:
     """The plain bytes of a blob that came from anywhere.
 
-    Args:
-        plain_bytes: what the flist says it holds; nothing larger is ever allocated.
+    `plain_bytes` is what the flist says it holds; nothing larger is ever allocated.
 
     Raises:
         BadImage: the blob is not the one the block names, or what it holds is not

@@ -91,9 +91,7 @@ def _number(root: Entry) -> Iterator[_Row]:
         ]
 
 
-def _insert(
-    database: sqlite3.Connection, rows: list[_Row], tags: Mapping[str, str]
-) -> None:
+def _insert(database: sqlite3.Connection, rows: list[_Row], tags: Mapping[str, str]) -> None:
     database.executemany(
         "INSERT INTO inode VALUES (?,?,?,?,?,?,?,?,?,?)",
         (

@@ -134,7 +134,7 @@ def _check_schema(database: sqlite3.Connection) -> None:
         if (
             kind not in (b"table", b"index")
             or not set(_WORD.findall(text)) <= _WORDS | {"sqlite_sequence", "seq"}
-            or rest.strip("() ,;`\"\n\r\t")
+            or rest.strip('() ,;`"\n\r\t')
         ):
             raise BadImage(f"flist holds something else than tables of files: {show(name)}")
         if kind == b"table":
@@ -220,9 +220,7 @@ def _read_blocks(database: sqlite3.Connection, entries: dict[int, Entry]) -> int
         if total > IMAGE_BYTES_MAX:
             raise BadImage(f"flist of more than {IMAGE_BYTES_MAX} bytes of content")
         if len(entry.blocks) != len(block_lengths(entry.size)):
-            raise BadImage(
-                f"flist has a file of {entry.size} bytes in {len(entry.blocks)} blocks"
-            )
+            raise BadImage(f"flist has a file of {entry.size} bytes in {len(entry.blocks)} blocks")
     return total
 
 
@@ -234,9 +232,7 @@ def _read_tags(database: sqlite3.Connection) -> dict[str, str]:
     return {_data(key).decode(): _data(value).decode() for key, value in rows}
 
 
-def _assemble(
-    entries: dict[int, Entry], names: dict[int, bytes], parents: dict[int, int]
-) -> None:
+def _assemble(entries: dict[int, Entry], names: dict[int, bytes], parents: dict[int, int]) -> None:
     """Hang every entry into its directory; raise BadImage unless that gives one tree."""
     if parents.get(1) != 0 or not entries[1].is_dir:
         raise BadImage("flist has no root directory")

@@ -25,7 +25,12 @@ from p2pgrid.flist.tar_headers import (
     text_field,
     verify_checksum,
 )
-from p2pgrid.limits import CHUNK_BYTES, TAR_HEADER_BYTES_MAX, TAR_SPARSE_SEGMENTS_MAX, TAR_TRAILER_BYTES_MAX
+from p2pgrid.limits import (
+    CHUNK_BYTES,
+    TAR_HEADER_BYTES_MAX,
+    TAR_SPARSE_SEGMENTS_MAX,
+    TAR_TRAILER_BYTES_MAX,
+)
 
 _ZERO_CHUNK = bytes(CHUNK_BYTES)
 _MAP_LINE_BYTES_MAX = 20

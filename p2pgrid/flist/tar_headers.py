@@ -24,9 +24,9 @@ def text_field(field: bytes) -> bytes:
 
 
 def parse_number(field: bytes, what: str) -> int:
-    """An octal field, or a base-256 one (first bit set). Raises BadImage.
+    r"""An octal field, or a base-256 one (first bit set). Raises BadImage.
 
-    >>> parse_number(b"0000644\\0", "mode"), parse_number(b"\\x80\\0\\0\\1", "size")
+    >>> parse_number(b"0000644\0", "mode"), parse_number(b"\x80\0\0\1", "size")
     (420, 1)
     """
     if field[0] & 0x80:
@@ -70,9 +70,9 @@ def verify_checksum(header: bytes) -> None:
 
 
 def parse_pax(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Records `length key=value\\n` in order. Raises BadImage.
+    r"""Records `length key=value\n` in order. Raises BadImage.
 
-    >>> parse_pax(b"12 path=a/b\\n")
+    >>> parse_pax(b"12 path=a/b\n")
     [(b'path', b'a/b')]
     """
     records = []
