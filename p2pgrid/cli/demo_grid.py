@@ -153,9 +153,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _address(member: Member) -> str:
-    from p2pgrid.net.addresses import peer_text
+    from p2pgrid.model.ids import NodeId
+    from p2pgrid.net.address import join_address
 
-    return f"/ip4/127.0.0.1/tcp/{member.port}/p2p/{peer_text(bytes.fromhex(member.node_id))}"
+    return join_address(f"/ip4/127.0.0.1/tcp/{member.port}", NodeId(bytes.fromhex(member.node_id)))
 
 
 def _toml(items: list[str]) -> str:
