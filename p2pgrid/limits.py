@@ -256,6 +256,9 @@ IMAGE_LAYERS_MAX = 512
 IMAGE_LAYER_BYTES_MAX = 32 * GIB
 """Compressed bytes of one layer."""
 
+IMAGE_INDEX_DEPTH_MAX = 4
+"""Indexes that name indexes, until there must be a manifest."""
+
 IMAGE_MANIFEST_BYTES_MAX = 4 * MIB
 """A manifest, index or configuration; the limit that registries themselves have."""
 
@@ -368,9 +371,6 @@ ENDED_KEPT_MS = 7 * 24 * 3600 * 1000
 ENDED_KEPT_MAX = 1000
 """Ended reservations that a node remembers; the oldest go first."""
 
-LOG_ANSWER_BYTES_MAX = 256 * KIB
-"""Log bytes in one answer; who follows a log asks again."""
-
 LOG_KEPT_BYTES_MAX = 256 * KIB
 """The end of each log that outlives its container, so that the reason of an end can be read."""
 
@@ -385,6 +385,12 @@ START_SECONDS_MAX = 660.0
 
 SETTLE_SECONDS_MAX = 60.0
 """What a consumer waits for a settlement after it cancelled; usually it takes under a second."""
+
+RENTAL_WATCH_SECONDS = 30.0
+"""How often a consumer looks after what it rents: it goes on with what a crash cut short."""
+
+RESERVATION_BYTES_MAX = 4 * RECORD_BYTES_MAX
+"""A stored reservation: the request, which may be as long as a record, and what became of it."""
 
 RECLAIM_SLACK_MS = 10 * 60 * 1000
 """After the end and grace of a reservation, before witnesses give the deposit back unsettled."""

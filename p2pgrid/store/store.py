@@ -47,6 +47,8 @@ class Table(bytes, Enum):
     """name -> value: network id, incarnation"""
     HOSTED = b"h"
     """reservation id 32 -> Reservation that runs here"""
+    KEPT_LOG = b"l"
+    """reservation id 32, name of a workload -> the end of its log, after it was removed"""
     RENTED = b"c"
     """reservation id 32 -> Rental of our own on some node"""
     PEER = b"a"

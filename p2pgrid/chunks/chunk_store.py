@@ -1,0 +1,122 @@
+"""The chunk seam: encrypted chunks and `.fl` files by their hash, kept by every node.
+
+Two adapters pass one contract suite: `pack_store` (pack files) and `memory`.
+What does not have the hash that it is known by never gets in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+from p2pgrid.errors import BadChunk
+from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
+from p2pgrid.model.flist import flist_id
+from p2pgrid.model.ids import ID_BYTES, ChunkId, FlistId, short
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An encrypted chunk, not believed to be what `chunk` says until it is stored."""
+
+    chunk: ChunkId
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkUsage:
+    """What a chunk store holds, and what that takes on disk."""
+
+    chunk_count: int
+    chunk_bytes: int
+    """Of the chunks alone."""
+    pack_bytes: int
+    """Of the files that the chunks lie in, damaged and superseded copies included."""
+    flist_count: int
+    flist_bytes: int
+
+
+class ChunkStore(Protocol):
+    """Chunks and flists. What is asked for and not here is NotFound."""
+
+    def has(self, chunk: ChunkId) -> bool:
+        """Whether a chunk is here. Microseconds."""
+        ...
+
+    async def get(self, chunk: ChunkId) -> bytes:
+        """One chunk. Raises NotFound, also where it is damaged on disk."""
+        ...
+
+    async def get_many(self, chunks: Sequence[ChunkId]) -> tuple[bytes | None, ...]:
+        """Several at once, None for each that is not here; cheaper than one by one."""
+        ...
+
+    async def put(self, blobs: Sequence[Blob]) -> None:
+        """Keep chunks, durable on return; one that is here already costs nothing.
+
+        Raises:
+            BadChunk: one is not what its id says; none of them is stored.
+            StoreFailed: the disk refused; none counts as stored, later ones may succeed.
+        """
+        ...
+
+    def flists(self) -> tuple[FlistId, ...]:
+        """The `.fl` files that are here, sorted."""
+        ...
+
+    def flist_bytes(self, flist: FlistId) -> int | None:
+        """Size of a `.fl` file, None when it is not here."""
+        ...
+
+    async def get_flist(self, flist: FlistId) -> bytes:
+        """A whole `.fl` file. Raises NotFound."""
+        ...
+
+    async def read_flist(self, flist: FlistId, *, start: int, bytes_max: int) -> bytes:
+        """A piece of a `.fl` file, shorter only at its end. Raises NotFound."""
+        ...
+
+    async def put_flist(self, flist: FlistId, data: bytes) -> None:
+        """Keep a `.fl` file, durable on return. Raises BadChunk, StoreFailed."""
+        ...
+
+    async def remove_flist(self, flist: FlistId) -> None:
+        """Forget a `.fl` file; fine when it is not here. Raises StoreFailed."""
+        ...
+
+    async def pin(self, flist: FlistId, name: str) -> None:
+        """Keep this flist and its chunks for the reason `name`, durable on return."""
+        ...
+
+    async def unpin(self, flist: FlistId, name: str) -> None:
+        """Take one reason back; fine when there was none."""
+        ...
+
+    def pins(self, flist: FlistId) -> tuple[str, ...]:
+        """Why an flist is kept, sorted; nothing when it need not be."""
+        ...
+
+    def usage(self) -> ChunkUsage:
+        """How much is here."""
+        ...
+
+
+def chunk_id(data: bytes | memoryview) -> ChunkId:
+    """What a chunk is known by: blake2b-256 of its encrypted bytes."""
+    return ChunkId(blake2b(data, digest_size=ID_BYTES).digest())
+
+
+def require_chunk(blob: Blob) -> None:
+    """Raise BadChunk unless a blob is what it says. Hashes: 0.8 GB/s, and the GIL is free."""
+    if not 0 < len(blob.data) <= CHUNK_BLOB_BYTES_MAX:
+        raise BadChunk(f"chunk {short(blob.chunk)} has {len(blob.data)} bytes")
+    if chunk_id(blob.data) != blob.chunk:
+        raise BadChunk(f"chunk {short(blob.chunk)} does not have the hash that it is known by")
+
+
+def require_flist(flist: FlistId, data: bytes) -> None:
+    """Raise BadChunk unless a `.fl` file is what its id says."""
+    if not 0 < len(data) <= FLIST_BYTES_MAX:
+        raise BadChunk(f"flist {short(flist)} has {len(data)} bytes, allowed are {FLIST_BYTES_MAX}")
+    if flist_id(data) != flist:
+        raise BadChunk(f"flist {short(flist)} does not have the hash that it is known by")

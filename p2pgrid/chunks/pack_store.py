@@ -1,0 +1,191 @@
+"""The chunk store on disk: pack files, an index of them, and the `.fl` files beside.
+
+    <directory>/pack-00000001.dat …     256 MiB each, see `packs`
+    <directory>/flists/<id>.fl
+
+A chunk is hashed, then appended and synced together with those of other
+writers, then indexed, then acknowledged.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from p2pgrid.chunks.chunk_store import Blob, ChunkUsage, require_chunk, require_flist
+from p2pgrid.chunks.flist_files import FlistFiles
+from p2pgrid.chunks.pack_files import PackFiles, Place
+from p2pgrid.chunks.pack_index import PackIndex, pin_key, pin_names
+from p2pgrid.errors import NotFound, StoreFailed
+from p2pgrid.limits import CHUNK_GROUP_BYTES_MAX, FLIST_BYTES_MAX, PACK_BYTES_MAX
+from p2pgrid.model.ids import ChunkId, FlistId, short
+from p2pgrid.store.group_commit import GroupCommit
+from p2pgrid.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_chunk_store(
+    directory: Path, store: Store, *, pack_bytes_max: int = PACK_BYTES_MAX
+) -> AsyncGenerator["PackStore", None]:
+    """Open the chunks of `directory`, indexed in `store`, for the block.
+
+    Finds again what a crash kept out of the index; makes the whole index anew
+    when `store` is empty, at the speed of the disk.
+
+    Raises:
+        Unusable: the directory cannot be used.
+        StoreFailed: the index cannot be written.
+    """
+    packs = await trio.to_thread.run_sync(
+        lambda: PackFiles(directory, pack_bytes_max=pack_bytes_max)
+    )
+    flists = await trio.to_thread.run_sync(FlistFiles, directory / "flists")
+    index = PackIndex(store)
+    await _recover(packs, index)
+    chunks = PackStore(packs, index, flists, store)
+    try:
+        yield chunks
+    finally:
+        await chunks.aclose()
+
+
+class PackStore:
+    """See `ChunkStore`."""
+
+    def __init__(
+        self, packs: PackFiles, index: PackIndex, flists: FlistFiles, store: Store
+    ) -> None:
+        self._packs = packs
+        self._index = index
+        self._flists = flists
+        self._store = store
+        self._puts = GroupCommit(self._write_group, group_bytes_max=CHUNK_GROUP_BYTES_MAX)
+        self._flist_turn = trio.Lock()
+
+    async def aclose(self) -> None:
+        """Return once the write that is under way has ended."""
+        with trio.CancelScope(shield=True):
+            await self._puts.wait_idle()
+
+    def has(self, chunk: ChunkId) -> bool:
+        """Whether a chunk is here."""
+        return self._index.place(chunk) is not None
+
+    async def get(self, chunk: ChunkId) -> bytes:
+        """One chunk. Raises NotFound, also where it is damaged on disk."""
+        (data,) = await self.get_many([chunk])
+        if data is None:
+            raise NotFound(f"chunk {short(chunk)} is not here")
+        return data
+
+    async def get_many(self, chunks: Sequence[ChunkId]) -> tuple[bytes | None, ...]:
+        """Several at once, None for each that is not here or damaged."""
+        places = {
+            chunk: place for chunk in chunks if (place := self._index.place(chunk)) is not None
+        }
+        found = await trio.to_thread.run_sync(self._packs.read, places)
+        for chunk in places.keys() - found.keys():
+            self._forget(chunk, places[chunk])
+        return tuple(found.get(chunk) for chunk in chunks)
+
+    async def put(self, blobs: Sequence[Blob]) -> None:
+        """Keep chunks, durable on return. Raises BadChunk, StoreFailed."""
+        await trio.to_thread.run_sync(_require_chunks, blobs)
+        if all(self.has(blob.chunk) for blob in blobs):
+            return
+        await self._puts.submit(blobs, sum(len(blob.data) for blob in blobs))
+
+    def flists(self) -> tuple[FlistId, ...]:
+        """The `.fl` files that are here, sorted."""
+        return tuple(sorted(self._flists.sizes()))
+
+    def flist_bytes(self, flist: FlistId) -> int | None:
+        """Size of a `.fl` file, None when it is not here."""
+        return self._flists.size_bytes(flist)
+
+    async def get_flist(self, flist: FlistId) -> bytes:
+        """A whole `.fl` file. Raises NotFound."""
+        return await self.read_flist(flist, start=0, bytes_max=FLIST_BYTES_MAX)
+
+    async def read_flist(self, flist: FlistId, *, start: int, bytes_max: int) -> bytes:
+        """A piece of a `.fl` file. Raises NotFound."""
+        return await trio.to_thread.run_sync(
+            lambda: self._flists.read(flist, start=start, bytes_max=bytes_max)
+        )
+
+    async def put_flist(self, flist: FlistId, data: bytes) -> None:
+        """Keep a `.fl` file, durable on return. Raises BadChunk, StoreFailed."""
+        await trio.to_thread.run_sync(require_flist, flist, data)
+        async with self._flist_turn:
+            if self._flists.size_bytes(flist) is None:
+                await trio.to_thread.run_sync(self._flists.write, flist, data)
+
+    async def remove_flist(self, flist: FlistId) -> None:
+        """Forget a `.fl` file. Raises StoreFailed."""
+        async with self._flist_turn:
+            await trio.to_thread.run_sync(self._flists.remove, flist)
+
+    async def pin(self, flist: FlistId, name: str) -> None:
+        """Keep this flist and its chunks for the reason `name`. Raises StoreFailed."""
+        await self._store.commit([(pin_key(flist, name), b"")])
+
+    async def unpin(self, flist: FlistId, name: str) -> None:
+        """Take one reason back. Raises StoreFailed."""
+        await self._store.commit([(pin_key(flist, name), None)])
+
+    def pins(self, flist: FlistId) -> tuple[str, ...]:
+        """Why an flist is kept, sorted."""
+        return tuple(pin_names(self._store, flist))
+
+    def usage(self) -> ChunkUsage:
+        """How much is here."""
+        states = self._index.packs().values()
+        sizes = self._flists.sizes()
+        return ChunkUsage(
+            chunk_count=sum(state.live_count for state in states),
+            chunk_bytes=sum(state.live_bytes for state in states),
+            pack_bytes=sum(self._packs.ends().values()),
+            flist_count=len(sizes),
+            flist_bytes=sum(sizes.values()),
+        )
+
+    async def _write_group(self, group: Sequence[Sequence[Blob]]) -> None:
+        """Append, sync, index: in this order, so that the index never promises too much."""
+        blobs = {blob.chunk: blob for one in group for blob in one}
+        fresh = [blob for chunk, blob in blobs.items() if not self.has(chunk)]
+        before = self._packs.ends()
+        places = await trio.to_thread.run_sync(self._packs.append, fresh)
+        after = self._packs.ends()
+        try:
+            self._index.add(places, {place.pack: after[place.pack] for place in places.values()})
+        except StoreFailed:
+            await trio.to_thread.run_sync(self._packs.cut_back, before)
+            raise
+
+    def _forget(self, chunk: ChunkId, place: Place) -> None:
+        """A chunk that cannot be read back is fetched again when somebody wants it."""
+        log.error("chunk %s in pack %d is damaged; forgotten", chunk.hex(), place.pack)
+        self._index.forget(chunk, place)
+
+
+def _require_chunks(blobs: Sequence[Blob]) -> None:
+    for blob in blobs:
+        require_chunk(blob)
+
+
+async def _recover(packs: PackFiles, index: PackIndex) -> None:
+    """Make the index say what the packs hold."""
+    ends = packs.ends()
+    index.forget_packs(
+        {pack for pack, state in index.packs().items() if ends.get(pack, -1) < state.indexed_bytes}
+    )
+    for pack, end in sorted(ends.items()):
+        indexed = index.packs()[pack].indexed_bytes if pack in index.packs() else 0
+        if end > indexed:
+            records = await trio.to_thread.run_sync(packs.recover, pack, indexed)
+            index.add_records(pack, records, packs.ends()[pack])
+            log.info("pack %d: found %d chunks that were not indexed", pack, len(records))
