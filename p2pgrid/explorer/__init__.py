@@ -1,1 +1,1 @@
-"""The explorer: every node holds the view of the grid."""
+"""The explorer: every node holds the view of the whole grid; nobody serves it to the others."""

@@ -1,0 +1,126 @@
+"""The view together with its disk: what is in the one is in the other."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from nacl.signing import SigningKey
+
+from p2pgrid.crdt.register import RegisterKey, register_key
+from p2pgrid.errors import MalformedRecord, Refused, StoreFailed
+from p2pgrid.explorer.announce import Stamp, next_incarnation, next_stamp
+from p2pgrid.explorer.records import (
+    ExplorerRecord,
+    bytes_max_of,
+    key_parts,
+    reopen_record,
+)
+from p2pgrid.explorer.view import Admission, View
+from p2pgrid.model.ids import NetworkId
+from p2pgrid.store.store import Change, Store, Table
+from p2pgrid.units import TimestampMs
+from p2pgrid.wire.signed import Signed, sign
+
+log = logging.getLogger(__name__)
+
+_R = TypeVar("_R", bound=ExplorerRecord)
+_INCARNATION = Table.META.key(b"explorer incarnation")
+
+
+class Archive:
+    """Loads the view, and stores what it accepts."""
+
+    def __init__(self, store: Store, network: NetworkId, now_ms: Callable[[], TimestampMs]) -> None:
+        self.view = View()
+        self._store = store
+        self._network = network
+        self._now_ms = now_ms
+        last = store.get(_INCARNATION)
+        self._incarnation = next_incarnation(None if last is None else int(last), now_ms())
+        self._stamped: dict[RegisterKey, Stamp] = {}
+        """The last stamp given out for each of our own registers."""
+        self._load()
+
+    def admit(self, signed: Signed[ExplorerRecord]) -> Admission:
+        """Give a verified record to the view, and to the disk what the view took."""
+        admission = self.view.accept(signed, self._now_ms())
+        if admission.refusal is None:
+            changes = [_entry(signed), *map(_removal, admission.dropped)]
+            try:
+                self._store.write(changes)
+            except StoreFailed as error:
+                # The view is right and peers have the record: after a restart it comes back.
+                log.warning("the explorer cannot store what it hears: %s", error)
+        return admission
+
+    def expire(self) -> int:
+        """Drop what is past its lease; give how many records that were."""
+        dropped = self.view.expire(self._now_ms())
+        if dropped:
+            self._store.write([_removal(key) for key in dropped])
+        return len(dropped)
+
+    async def sign_next(self, key: SigningKey, build: Callable[[Stamp], _R]) -> Signed[_R]:
+        """Sign the next record of one of our own registers, and make it durable.
+
+        Args:
+            key: the author's.
+            build: makes the record for a stamp; it is called twice.
+
+        Raises:
+            Refused: the record is too large to travel.
+            StoreFailed: nothing was published.
+        """
+        draft = build(Stamp(0, 0, self._now_ms()))
+        signed = sign(build(self._stamp(sign(draft, key, self._network))), key, self._network)
+        await self.keep(signed)
+        return signed
+
+    async def keep(self, own: Signed[_R]) -> None:
+        """Make a record of our own durable and part of the view.
+
+        Raises:
+            Refused: too large to travel, or the view has a newer one.
+            StoreFailed: it is not stored, and not in the view.
+        """
+        signed = cast(Signed[ExplorerRecord], own)
+        where = register_key(signed)
+        if len(signed.envelope) > bytes_max_of(where.kind):
+            raise Refused(f"{where.kind.name} of {len(signed.envelope)} bytes is too large")
+        self.view.protect(where.author)
+        refusal = self.view.refusal(signed, self._now_ms())
+        if refusal is not None:
+            raise Refused(f"{where.kind.name} is not published: {refusal.name}")
+        # The incarnation goes with it: what was sent is never signed anew with other content.
+        await self._store.commit([_entry(signed), (_INCARNATION, b"%d" % self._incarnation)])
+        self.admit(signed)
+
+    def _stamp(self, draft: Signed[_R]) -> Stamp:
+        where = register_key(draft)
+        known = [self._stamped[where]] if where in self._stamped else []
+        held = self.view.get(where)
+        if held is not None:
+            said = held.record
+            known.append(Stamp(said.incarnation, said.sequence, said.time_ms))
+        last = max(known, key=lambda one: (one.incarnation, one.sequence), default=None)
+        self._stamped[where] = next_stamp(last, self._incarnation, self._now_ms())
+        return self._stamped[where]
+
+    def _load(self) -> None:
+        broken = []
+        for key, envelope in self._store.scan(Table.REGISTER.value):
+            try:
+                self.view.accept(reopen_record(envelope, self._network), self._now_ms())
+            except MalformedRecord as error:
+                log.warning("the explorer's store holds a broken record, dropped: %s", error)
+                broken.append(key)
+        if broken:
+            self._store.write([(key, None) for key in broken])
+
+
+def _entry(signed: Signed[_R]) -> Change:
+    return Table.REGISTER.key(*key_parts(register_key(signed))), signed.envelope
+
+
+def _removal(key: RegisterKey) -> Change:
+    return Table.REGISTER.key(*key_parts(key)), None

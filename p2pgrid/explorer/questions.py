@@ -1,0 +1,150 @@
+"""What light peers ask full ones. Answers are signed records: they can be withheld, not forged.
+
+A page holds whole rows: a node's row is its announcement, its update and its
+farm's records, each record once. The asker puts the records of several peers
+into a view of its own and asks that.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from p2pgrid.crdt.register import RegisterKey
+from p2pgrid.errors import BrokenProtocol
+from p2pgrid.explorer.query import NodeFilter, NodeSort
+from p2pgrid.explorer.view import View
+from p2pgrid.limits import QUERY_ROWS_MAX, RECONCILE_ANSWER_BYTES_MAX
+from p2pgrid.model.ids import FlistId, require_ids, require_text
+from p2pgrid.units import TimestampMs
+from p2pgrid.wire.codec import variant
+from p2pgrid.wire.kinds import RecordKind
+
+_TEXT_BYTES_MAX = 128
+
+
+@variant(1)
+@dataclass(frozen=True, slots=True)
+class AskNodes:
+    """Asks for nodes."""
+
+    wanted: NodeFilter
+    sort: NodeSort
+
+
+@variant(2)
+@dataclass(frozen=True, slots=True)
+class AskFarms:
+    """Asks for farms by name or first hex digits of the id; empty for all."""
+
+    wanted: str
+
+    def __post_init__(self) -> None:
+        require_text(self.wanted, "farm", bytes_max=_TEXT_BYTES_MAX)
+
+
+@variant(3)
+@dataclass(frozen=True, slots=True)
+class AskFlistNames:
+    """Asks for names of flists by title; empty for all."""
+
+    title: str
+
+    def __post_init__(self) -> None:
+        require_text(self.title, "title", bytes_max=_TEXT_BYTES_MAX)
+
+
+@variant(4)
+@dataclass(frozen=True, slots=True)
+class AskHolders:
+    """Asks which nodes can serve an flist."""
+
+    flist: FlistId
+
+    def __post_init__(self) -> None:
+        require_ids(self.flist)
+
+
+@variant(5)
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Hands in a record of the asker's own, to be stored and spread."""
+
+    envelope: bytes
+
+
+Question = AskNodes | AskFarms | AskFlistNames | AskHolders
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a light peer sends."""
+
+    question: AskNodes | AskFarms | AskFlistNames | AskHolders | Submit
+    skip: int = 0
+    """Rows that it has already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The answer: envelopes of the next rows."""
+
+    records: tuple[bytes, ...] = ()
+    rows: int = 0
+    """How many rows this page covers."""
+    rows_left: int = 0
+    """How many more there are after it."""
+
+
+def page_of(view: View, question: Question, skip: int, now_ms: TimestampMs) -> Page:
+    """Answer from the view: at most QUERY_ROWS_MAX rows and RECONCILE_ANSWER_BYTES_MAX.
+
+    Raises:
+        BrokenProtocol: it skips more rows than there are.
+    """
+    rows = list(_rows(view, question, now_ms))
+    if skip > len(rows):
+        raise BrokenProtocol(f"{skip} rows skipped of {len(rows)}")
+    records: dict[bytes, None] = {}
+    size_bytes, taken = 0, 0
+    for row in rows[skip : skip + QUERY_ROWS_MAX]:
+        held = (view.get(key) for key in row)
+        new = {one.envelope: None for one in held if one and one.envelope not in records}
+        size_bytes += sum(map(len, new))
+        if taken and size_bytes > RECONCILE_ANSWER_BYTES_MAX:
+            break
+        records |= new
+        taken += 1
+    return Page(tuple(records), taken, len(rows) - skip - taken)
+
+
+def _rows(view: View, question: Question, now_ms: TimestampMs) -> Iterator[tuple[RegisterKey, ...]]:
+    """The registers that make up each row of the answer."""
+    match question:
+        case AskNodes():
+            for node in view.nodes(question.wanted, now_ms=now_ms, sort=question.sort):
+                yield (*_of_node(node.node), *_of_farm(node.farm))
+        case AskFarms():
+            for farm in view.farms(question.wanted, now_ms=now_ms):
+                yield _of_farm(farm.farm)
+        case AskFlistNames():
+            for name in view.flist_names(question.title, now_ms=now_ms):
+                yield (
+                    RegisterKey(RecordKind.FLIST_NAME, name.publisher, name.name),
+                    RegisterKey(RecordKind.FARM_RECORD, name.publisher, b""),
+                )
+        case AskHolders():
+            for holder in view.holders(question.flist, now_ms=now_ms):
+                yield (RegisterKey(RecordKind.HOLDINGS, holder, b""), *_of_node(holder))
+
+
+def _of_node(node: bytes) -> tuple[RegisterKey, ...]:
+    return (
+        RegisterKey(RecordKind.NODE_ANNOUNCEMENT, node, b""),
+        RegisterKey(RecordKind.CAPACITY_UPDATE, node, b""),
+    )
+
+
+def _of_farm(farm: bytes) -> tuple[RegisterKey, ...]:
+    return (
+        RegisterKey(RecordKind.FARM_RECORD, farm, b""),
+        RegisterKey(RecordKind.FARM_MEMBERS, farm, b""),
+    )

@@ -1,0 +1,101 @@
+"""Which records the explorer holds, how large they may be and how long they count."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from p2pgrid.crdt.register import RegisterKey
+from p2pgrid.errors import MalformedRecord
+from p2pgrid.limits import (
+    EXPLORER_RECORD_BYTES_MAX,
+    FARM_MEMBERS_BYTES_MAX,
+    NAME_LEASE_MS,
+    NODE_LEASE_MS,
+)
+from p2pgrid.model.farm import FarmMembers, FarmRecord
+from p2pgrid.model.flist import FlistName, Holdings
+from p2pgrid.model.ids import NetworkId
+from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
+from p2pgrid.wire.codec import decode
+from p2pgrid.wire.kinds import RecordKind
+from p2pgrid.wire.signed import Signed, open_envelope, record_id, verify
+
+ExplorerRecord = NodeAnnouncement | CapacityUpdate | FarmRecord | FarmMembers | FlistName | Holdings
+
+HUB_KINDS = frozenset({RecordKind.FLIST_NAME, RecordKind.HOLDINGS})
+"""Kinds that have a gossip topic of their own; the others share one."""
+
+_NAME_HASH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    record: type[ExplorerRecord]
+    lease_ms: int
+    bytes_max: int = EXPLORER_RECORD_BYTES_MAX
+
+
+_CLASSES: dict[int, _Class] = {
+    RecordKind.NODE_ANNOUNCEMENT: _Class(NodeAnnouncement, NODE_LEASE_MS),
+    RecordKind.CAPACITY_UPDATE: _Class(CapacityUpdate, NODE_LEASE_MS),
+    RecordKind.FARM_RECORD: _Class(FarmRecord, NAME_LEASE_MS),
+    RecordKind.FARM_MEMBERS: _Class(FarmMembers, NAME_LEASE_MS, FARM_MEMBERS_BYTES_MAX),
+    RecordKind.FLIST_NAME: _Class(FlistName, NAME_LEASE_MS),
+    RecordKind.HOLDINGS: _Class(Holdings, NODE_LEASE_MS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyEnvelope:
+    """An envelope whose kind may be one of a newer program."""
+
+    kind: int
+    body: bytes
+    signature: bytes
+
+
+def verify_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord] | None:
+    """Check what came from outside; None when it is of a kind that this program does not know.
+
+    Raises:
+        MalformedRecord: not a canonical record, or too large for its kind.
+        BadSignature: its author did not sign it, or for another grid.
+    """
+    kind = decode(_AnyEnvelope, data, bytes_max=FARM_MEMBERS_BYTES_MAX).kind
+    if kind not in _CLASSES:
+        return None
+    wanted = _CLASSES[kind]
+    if len(data) > wanted.bytes_max:
+        raise MalformedRecord(f"{RecordKind(kind).name} of {len(data)} bytes")
+    return verify(wanted.record, data, network)
+
+
+def reopen_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord]:
+    """Read a record of our own disk, which was verified before it was stored.
+
+    Raises:
+        MalformedRecord: the disk gave back something else.
+    """
+    envelope = open_envelope(data)
+    if envelope.kind not in _CLASSES:
+        raise MalformedRecord(f"{envelope.kind.name} is none of the explorer's")
+    record = decode(_CLASSES[envelope.kind].record, envelope.body)
+    return Signed(record, record_id(envelope.kind, envelope.body, network), data)
+
+
+def lease_ms_of(kind: RecordKind) -> int:
+    """How long a record of this kind counts after its time."""
+    return _CLASSES[kind].lease_ms
+
+
+def bytes_max_of(kind: RecordKind) -> int:
+    """How long the envelope of a record of this kind may be."""
+    return _CLASSES[kind].bytes_max
+
+
+def key_parts(key: RegisterKey) -> tuple[bytes, bytes, bytes]:
+    """What follows the table's prefix in the store: kind, author, hash of the name."""
+    return (
+        bytes((key.kind,)),
+        key.author,
+        blake2b(key.name, digest_size=_NAME_HASH_BYTES).digest(),
+    )
