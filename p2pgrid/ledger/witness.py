@@ -56,25 +56,27 @@ class VoteBook:
     places: dict[tuple[AccountId, int], RecordId] = field(default_factory=dict)
     cancel_seen_ms: dict[RecordId, TimestampMs] = field(default_factory=dict)
 
-    def enter(self, signed: Signed[Operation]) -> list[Change]:
-        """Note a vote; gives what must become durable."""
+    def enter(self, signed: Signed[Operation]) -> None:
+        """Note a vote."""
         operation = signed.record
         self.operations[signed.id] = signed
         self.places[operation.account, operation.sequence] = signed.id
         for slot in operation.slots:
             self.slots[slot] = signed.id
-        votes: list[Change] = [(Table.VOTE.key(slot), signed.id) for slot in operation.slots]
-        return [(Table.VOTED_OPERATION.key(signed.id), signed.envelope), *votes]
 
     def strike(self, identity: RecordId, operation: Operation) -> list[Change]:
-        """Forget votes in the slots of a certified operation: the certificate rules there now."""
-        voted = [slot for slot in operation.slots if slot in self.slots]
-        settled = {identity, *(self.slots.pop(slot) for slot in voted)} & set(self.operations)
-        for one in settled:
-            del self.operations[one]
-        self.places.pop((operation.account, operation.sequence), None)
-        changes: list[Change] = [(Table.VOTE.key(slot), None) for slot in voted]
-        return changes + [(Table.VOTED_OPERATION.key(one), None) for one in settled]
+        """Forget a vote that is settled by a certificate.
+
+        A vote for another operation in the slot stays: to vote for the
+        certified one as well would convict this witness.
+        """
+        if self.operations.pop(identity, None) is None:
+            return []
+        self.places.pop((operation.account, operation.sequence))
+        for slot in operation.slots:
+            del self.slots[slot]
+        votes: list[Change] = [(Table.VOTE.key(slot), None) for slot in operation.slots]
+        return [(Table.VOTED_OPERATION.key(identity), None), *votes]
 
     def see_cancel(self, escrow: RecordId, now_ms: TimestampMs) -> list[Change]:
         """Note when a cancel was first seen; later sightings change nothing."""
@@ -84,12 +86,18 @@ class VoteBook:
         return [(Table.CANCEL_SEEN.key(escrow), now_ms.to_bytes(_SEEN_BYTES, "big"))]
 
 
+def _written(signed: Signed[Operation]) -> list[Change]:
+    """A vote as the store keeps it."""
+    votes: list[Change] = [(Table.VOTE.key(slot), signed.id) for slot in signed.record.slots]
+    return [(Table.VOTED_OPERATION.key(signed.id), signed.envelope), *votes]
+
+
 def read_votes(
     operations: Iterable[Signed[Operation]],
     votes: Iterable[tuple[bytes, RecordId]],
     cancels: Iterable[tuple[RecordId, bytes]],
 ) -> VoteBook:
-    """The book as the store remembers it after a restart.
+    """The book as the store remembers it after a restart; `observe` what is certified then.
 
     Args:
         operations: the table VOTED_OPERATION.
@@ -166,9 +174,13 @@ class Witness:
         return changes
 
     def _vote(self, signed: Signed[Operation], now_ms: TimestampMs) -> list[Change]:
-        if self._state.operation(signed.id) is not None:
-            return []
-        changes = self._book.enter(signed)
+        """Note a vote; gives what must be durable before it leaves.
+
+        For a certified operation too: the certificate itself may not be durable yet.
+        """
+        if self._state.operation(signed.id) is None:
+            self._book.enter(signed)
+        changes = _written(signed)
         if isinstance(signed.record.payload, CancelEscrow):
             changes += self._book.see_cancel(signed.record.payload.escrow, now_ms)
         return changes
@@ -179,12 +191,10 @@ class Witness:
         identity, operation = candidate.signed.id, candidate.signed.record
         if self._state.is_alarmed:
             return Refusal(operation=identity, reason=Reason.HALTED)
-        if self._state.operation(identity) is not None:
-            return None
         holder = self._holder(identity, operation)
         if holder is not None:
             return self._conflict(identity, holder)
-        if identity in self._book.operations:
+        if self._state.operation(identity) is not None or identity in self._book.operations:
             return None
         reason = self._object_to_account(candidate, scene.now_ms)
         reason = reason or self._object_to_chain(operation)
