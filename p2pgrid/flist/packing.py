@@ -11,12 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.flist.blocks import Block, encode_block
 from p2pgrid.flist.tree import Entry
 from p2pgrid.limits import CHUNK_BYTES, ENCODE_BATCH_CHUNKS, ENCODE_TASK_BYTES
 from p2pgrid.model.ids import ChunkId
 
-Put = Callable[[Sequence[tuple[ChunkId, bytes]]], None]
+Put = Callable[[Sequence[Blob]], None]
 """Stores a batch of chunks for good; called from the thread that packs."""
 
 _Task = list[tuple[list[Block], int, bytes]]
@@ -36,7 +37,7 @@ class Packer:
         self._task: _Task = []
         self._task_bytes = 0
         self._running: deque[tuple[_Task, Future[list[tuple[Block, bytes]]]]] = deque()
-        self._ready: list[tuple[ChunkId, bytes]] = []
+        self._ready: list[Blob] = []
         self._ready_bytes = 0
         self._stored: set[ChunkId] = set()
         self._zero: Block | None = None
@@ -98,7 +99,7 @@ class Packer:
     def _keep(self, block: Block, blob: bytes) -> None:
         if block.id not in self._stored:
             self._stored.add(block.id)
-            self._ready.append((block.id, blob))
+            self._ready.append(Blob(block.id, blob))
             self._ready_bytes += len(blob)
 
     def _store(self) -> None:

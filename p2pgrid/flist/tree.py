@@ -148,7 +148,9 @@ def show(path: bytes) -> str:
 class ImageTree:
     """A tree that layers are applied to, lowest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_whiteouts: bool = True) -> None:
+        """Without whiteouts, names like `.wh.x` are names like others."""
+        self._has_whiteouts = has_whiteouts
         self.root = directory()
         self.bytes_seen = 0
         """Plain bytes of all files that came, also of those replaced since."""
@@ -198,7 +200,7 @@ class ImageTree:
         if not names:
             self._replace_root(entry, path)
             return True
-        if names[-1].startswith(_WHITEOUT):
+        if self._has_whiteouts and names[-1].startswith(_WHITEOUT):
             self._hide(names[:-1], names[-1])
             return False
         parent = self._parent(names[:-1], path)

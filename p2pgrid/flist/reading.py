@@ -1,0 +1,77 @@
+"""Reads the blocks of a tree in the order in which they are unpacked, opened on all cores."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from p2pgrid.errors import NotFound
+from p2pgrid.flist.blocks import Block, block_lengths, decode_block
+from p2pgrid.flist.tree import Entry, walk
+from p2pgrid.limits import READ_BATCH_CHUNKS
+from p2pgrid.model.ids import ChunkId, short
+
+GetMany = Callable[[Sequence[ChunkId]], Sequence[bytes | None]]
+"""Chunks from the store, None for each that is not there."""
+
+_Wanted = tuple[Block, int]
+
+
+class BlockReader:
+    """Gives the plain bytes of blocks, one batch held in memory. A context manager."""
+
+    def __init__(
+        self, root: Entry, get_many: GetMany, on_bytes: Callable[[int, int], None]
+    ) -> None:
+        self._order: list[_Wanted] = list(
+            dict.fromkeys(
+                wanted
+                for _, entry in walk(root)
+                for wanted in zip(entry.blocks, block_lengths(entry.size), strict=True)
+            )
+        )
+        self._place = {wanted: place for place, wanted in enumerate(self._order)}
+        self._total = sum(length for _, length in self._order)
+        self._done = 0
+        self._ready: dict[_Wanted, bytearray] = {}
+        self._get_many = get_many
+        self._on_bytes = on_bytes
+        self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def plain_bytes(self, block: Block, length: int) -> bytearray:
+        """The bytes of one block, verified.
+
+        Raises:
+            NotFound: its chunk is not in the store any more.
+            BadImage: it is not what the flist says.
+        """
+        wanted = (block, length)
+        if wanted not in self._ready:
+            self._load(self._place[wanted])
+        return self._ready[wanted]
+
+    def _load(self, start: int) -> None:
+        batch = self._order[start : start + READ_BATCH_CHUNKS]
+        blobs = self._get_many([block.id for block, _ in batch])
+        self._ready = dict(zip(batch, self._pool.map(_open, batch, blobs), strict=True))
+        self._done += sum(length for _, length in batch)
+        self._on_bytes(min(self._done, self._total), self._total)
+
+
+def _open(wanted: _Wanted, blob: bytes | None) -> bytearray:
+    block, length = wanted
+    if blob is None:
+        raise NotFound(f"chunk {short(block.id)} is not here any more; fetch the flist again")
+    return decode_block(block, blob, plain_bytes=length)

@@ -1,0 +1,293 @@
+"""Flists on this node: made from images, brought here from peers, unpacked for containers.
+
+    <directory>/<flist id>/root          the unpacked tree, complete since it has this name
+    <directory>/<flist id>/config.json   what the image says about how it is run
+    <directory>/partial-…                work under way; useless after a crash, removed by `recover`
+
+The directory is private: images hold setuid programs that nobody else on this machine may run.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Protocol
+
+import trio
+
+from p2pgrid.chunks.chunk_store import Blob, ChunkStore
+from p2pgrid.errors import BadImage, StoreFailed
+from p2pgrid.flist.convert import Converted, convert_layers, finish
+from p2pgrid.flist.directory import read_directory
+from p2pgrid.flist.fl import TAG_CONFIG
+from p2pgrid.flist.fl_reader import Flist, decode_flist
+from p2pgrid.flist.image_config import image_config
+from p2pgrid.flist.opening import open_image
+from p2pgrid.flist.packing import Packer
+from p2pgrid.flist.reading import BlockReader
+from p2pgrid.flist.sources import Source
+from p2pgrid.flist.tree import walk
+from p2pgrid.flist.unpack import unpack
+from p2pgrid.limits import PROGRESS_BYTES
+from p2pgrid.model.flist import flist_id
+from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
+from p2pgrid.model.image import ImageConfig
+
+log = logging.getLogger(__name__)
+
+PIN_CONVERTED = "converted"
+"""Why an flist is kept: it was made here."""
+
+PIN_UNPACKED = "unpacked"
+"""Why an flist is kept: containers run from its tree."""
+
+_PARTIAL = "partial-"
+_CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long task is."""
+
+    phase: str
+    """convert, fetch or unpack."""
+    done_bytes: int
+    total_bytes: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Fetch(Protocol):
+    """What is needed from the exchange of chunks between peers."""
+
+    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+        """A `.fl` file from one of `holders`. Raises NotFound, Unreachable."""
+        ...
+
+    async def fetch_chunks(
+        self,
+        wanted: Sequence[ChunkId],
+        holders: Sequence[NodeId],
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        """Bring chunks into our store; hears (chunks done, chunks in all).
+
+        Raises NotFound, Unreachable, StoreFailed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is ready to run."""
+
+    root: Path
+    """Its tree: complete, verified, never to be written to."""
+    config: ImageConfig
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFlist:
+    """An flist that is here."""
+
+    flist: FlistId
+    flist_bytes: int
+    pins: tuple[str, ...]
+
+
+class FlistService:
+    """Converts, fetches and unpacks. Call `recover` once before anything else."""
+
+    def __init__(self, chunks: ChunkStore, fetch: Fetch, directory: Path) -> None:
+        self._chunks = chunks
+        self._fetch = fetch
+        self._directory = directory
+        self._preparing: dict[FlistId, trio.Lock] = {}
+
+    async def recover(self) -> None:
+        """Make the directory, and remove what a crash left half done."""
+        await trio.to_thread.run_sync(self._recover)
+
+    def _recover(self) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory.chmod(0o700)
+        for left in self._directory.glob(f"{_PARTIAL}*"):
+            _remove_tree(left)
+
+    # --- making -------------------------------------------------------------------------------
+
+    async def convert(self, source: str, on_progress: OnProgress) -> Converted:
+        """Turn an image into an flist whose chunks are here, durable on return.
+
+        Raises:
+            BadInput, BadImage, NotFound: the source makes no sense, is broken, does not exist.
+            Unreachable: the registry does not answer.
+            StoreFailed: the disk refused.
+        """
+        parsed = Source.parse(source)
+        made = await trio.to_thread.run_sync(
+            self._convert, parsed, _throttled("convert", on_progress)
+        )
+        await self._chunks.put_flist(made.flist, made.data)
+        await self._chunks.pin(made.flist, PIN_CONVERTED)
+        log.info("%s is flist %s, %d chunks", source, short(made.flist), made.chunk_count)
+        return made
+
+    def _convert(self, source: Source, on_bytes: Callable[[int, int], None]) -> Converted:
+        def put(blobs: Sequence[Blob]) -> None:
+            trio.from_thread.run(self._chunks.put, blobs)
+
+        if source.kind == "dir":
+            with Packer(put) as packer:
+                root = read_directory(Path(source.rest), packer, on_bytes).root
+            return finish(root, None)
+        with open_image(source) as image:
+            with Packer(put) as packer:
+                root, kept = convert_layers(image, packer, on_bytes)
+            return finish(root, kept)
+
+    # --- what is here -------------------------------------------------------------------------
+
+    def local(self) -> list[LocalFlist]:
+        """Flists whose `.fl` file is here."""
+        return [
+            LocalFlist(flist, self._chunks.flist_bytes(flist) or 0, self._chunks.pins(flist))
+            for flist in self._chunks.flists()
+        ]
+
+    async def read(self, flist: FlistId) -> Flist:
+        """The tree of an flist that is here. Raises NotFound, BadImage."""
+        data = await self._chunks.get_flist(flist)
+        return await trio.to_thread.run_sync(decode_flist, data)
+
+    # --- running ------------------------------------------------------------------------------
+
+    async def prepare(
+        self, flist: FlistId, holders: Sequence[NodeId], on_progress: OnProgress
+    ) -> Image:
+        """Bring an image here and unpack it, or find it here. Shared by all who ask.
+
+        Raises:
+            NotFound, Unreachable: no holder gave all of it.
+            BadImage: it is broken or hostile.
+            StoreFailed: the disk refused.
+        """
+        async with self._preparing.setdefault(flist, trio.Lock()):
+            place = self._directory / flist.hex()
+            if not place.exists():
+                tree = await self._bring(flist, holders, on_progress)
+                await self._chunks.pin(flist, PIN_UNPACKED)
+                await trio.to_thread.run_sync(
+                    self._unpack, flist, tree, _throttled("unpack", on_progress)
+                )
+            kept = await trio.to_thread.run_sync((place / _CONFIG_FILE).read_text)
+            return Image(place / "root", image_config(kept))
+
+    async def release(self, flist: FlistId) -> None:
+        """Remove the unpacked tree: no container uses it any more. Chunks stay until gc."""
+        async with self._preparing.setdefault(flist, trio.Lock()):
+            await trio.to_thread.run_sync(self._remove, flist)
+            await self._chunks.unpin(flist, PIN_UNPACKED)
+
+    async def _bring(
+        self, flist: FlistId, holders: Sequence[NodeId], on_progress: OnProgress
+    ) -> Flist:
+        """The flist, with every chunk of it here."""
+        if self._chunks.flist_bytes(flist) is None:
+            data = await self._fetch.fetch_flist(flist, holders)
+            if flist_id(data) != flist:
+                raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
+            tree = await trio.to_thread.run_sync(decode_flist, data)
+            await self._chunks.put_flist(flist, data)
+        else:
+            tree = await self.read(flist)
+        wanted = await trio.to_thread.run_sync(self._missing, tree)
+        if wanted:
+
+            def on_chunks(done: int, total: int) -> None:
+                done_bytes = tree.content_bytes * done // max(1, total)
+                on_progress(Progress("fetch", done_bytes, tree.content_bytes))
+
+            await self._fetch.fetch_chunks(wanted, holders, on_chunks)
+        return tree
+
+    def _missing(self, tree: Flist) -> list[ChunkId]:
+        """Chunks that are not here, each once, in the order in which they will be read."""
+        chunks = dict.fromkeys(block.id for _, entry in walk(tree.root) for block in entry.blocks)
+        return [chunk for chunk in chunks if not self._chunks.has(chunk)]
+
+    def _unpack(self, flist: FlistId, tree: Flist, on_bytes: Callable[[int, int], None]) -> None:
+        """Unpack beside, then take the final name: it is there whole or not at all."""
+
+        def get_many(chunks: Sequence[ChunkId]) -> Sequence[bytes | None]:
+            return trio.from_thread.run(self._chunks.get_many, chunks)
+
+        kept = tree.tags.get(TAG_CONFIG, "{}")
+        image_config(kept)
+        partial = self._partial()
+        try:
+            with BlockReader(tree.root, get_many, on_bytes) as reader:
+                (partial / "done").mkdir(0o700)
+                _write_durably(partial / "done" / _CONFIG_FILE, kept.encode())
+                unpack(tree.root, partial / "done" / "root", reader.plain_bytes)
+            (partial / "done").rename(self._directory / flist.hex())
+            _sync_directory(self._directory)
+        except OSError as error:
+            raise StoreFailed(f"cannot unpack an image: {error.strerror}") from error
+        finally:
+            _remove_tree(partial)
+
+    def _remove(self, flist: FlistId) -> None:
+        """Give up the final name first, so that a crash leaves no half tree under it."""
+        place = self._directory / flist.hex()
+        if place.exists():
+            partial = self._partial()
+            place.rename(partial / "old")
+            _remove_tree(partial)
+
+    def _partial(self) -> Path:
+        """A new directory for work under way."""
+        return Path(mkdtemp(prefix=_PARTIAL, dir=self._directory))
+
+
+def _throttled(phase: str, on_progress: OnProgress) -> Callable[[int, int], None]:
+    """For a worker thread: pass progress on to trio's, each PROGRESS_BYTES and at the end.
+
+    Raises trio.Cancelled there when the caller was cancelled, which ends the work.
+    """
+    reported = -PROGRESS_BYTES
+
+    def on_bytes(done: int, total: int) -> None:
+        nonlocal reported
+        if done - reported >= PROGRESS_BYTES or (done == total and done > reported):
+            reported = done
+            trio.from_thread.run_sync(on_progress, Progress(phase, done, total))
+
+    return on_bytes
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove a tree whose directories may forbid it to those who are not root."""
+    if os.geteuid() != 0:
+        for directory, _, _ in os.walk(path):
+            Path(directory).chmod(0o700)
+    shutil.rmtree(path)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
