@@ -66,6 +66,11 @@ def variant(tag: int) -> Callable[[type[_R]], type[_R]]:
     return register
 
 
+def variant_tag(cls: type) -> int | None:
+    """The tag of `cls` in unions; None when it was not given one."""
+    return _tag_of.get(cls)
+
+
 def kind_of(cls: type) -> RecordKind:
     """The kind that `cls` was registered as."""
     return _kind_of[cls]
