@@ -15,7 +15,7 @@ from p2pgrid.explorer.records import (
     key_parts,
     reopen_record,
 )
-from p2pgrid.explorer.view import Admission, View
+from p2pgrid.explorer.view import Admission, Refusal, View
 from p2pgrid.model.ids import NetworkId
 from p2pgrid.store.store import Change, Store, Table
 from p2pgrid.units import TimestampMs
@@ -107,15 +107,20 @@ class Archive:
         return self._stamped[where]
 
     def _load(self) -> None:
-        broken = []
+        useless = []
         for key, envelope in self._store.scan(Table.REGISTER.value):
             try:
-                self.view.accept(reopen_record(envelope, self._network), self._now_ms())
+                signed = reopen_record(envelope, self._network)
             except MalformedRecord as error:
                 log.warning("the explorer's store holds a broken record, dropped: %s", error)
-                broken.append(key)
-        if broken:
-            self._store.write([(key, None) for key in broken])
+                useless.append(key)
+                continue
+            refusal = self.view.accept(signed, self._now_ms()).refusal
+            # Machines may start with their clock set back: what is ahead now may be right.
+            if refusal is not None and refusal is not Refusal.AHEAD:
+                useless.append(key)
+        if useless:
+            self._store.write([(key, None) for key in useless])
 
 
 def _entry(signed: Signed[_R]) -> Change:

@@ -215,6 +215,9 @@ class SwitchboardNetwork:
         for reader in self._readers:
             reader.send_nowait(event)
 
+    def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
+        return ()
+
     def learn_addresses(self, peer: NodeId, addresses: Sequence[str]) -> None:
         pass
 

@@ -1,0 +1,218 @@
+"""A light peer gets what its peers together know, and sees when they do not agree."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+import trio
+import trio.testing
+
+from p2pgrid.errors import Refused, Unreachable
+from p2pgrid.explorer.announce import announcement_of
+from p2pgrid.explorer.query import NodeFilter, NodeSort
+from p2pgrid.explorer.questions import Page
+from p2pgrid.explorer.records import ExplorerRecord
+from p2pgrid.explorer.remote import RemoteExplorer
+from p2pgrid.explorer.service import ExplorerService
+from p2pgrid.limits import QUERY_PAGES_MAX, QUERY_PEERS
+from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.ids import FlistId, NodeId
+from p2pgrid.net.network import Method
+from p2pgrid.store.memory import MemoryStore
+from p2pgrid.units import TimestampMs
+from p2pgrid.wire.codec import encode
+from p2pgrid.wire.signed import Signed
+from tests.explorer.grid import (
+    GRID,
+    NOW,
+    Switchboard,
+    announced,
+    facts,
+    farm_members,
+    farm_record,
+    flist_name,
+    holdings,
+    key_of,
+    node_of,
+    updated,
+)
+
+FLIST = FlistId(b"\x05" * 32)
+EVERYTHING = [
+    *(announced(number) for number in range(1, 5)),
+    updated(1, Capacity(millicores=7000)),
+    updated(2, Capacity(millicores=100)),
+    farm_record(),
+    farm_members(1),
+    flist_name(1, "web", FLIST),
+    holdings(2, FLIST),
+]
+
+
+def clock() -> TimestampMs:
+    return TimestampMs(NOW + 5000)
+
+
+@asynccontextmanager
+async def open_light(
+    *known: list[Signed[ExplorerRecord]], store: MemoryStore | None = None
+) -> AsyncGenerator[tuple[RemoteExplorer, Switchboard, list[ExplorerService]], None]:
+    """A light peer, and one full peer for each list of records. Full peers do not exchange."""
+    board = Switchboard()
+    light = RemoteExplorer(board.join(99), store or MemoryStore(), GRID, clock, random=Random(1))
+    full = []
+    async with trio.open_nursery() as nursery:
+        for number, records in enumerate(known, start=1):
+            board.keep_apart(number, of=range(1, number))
+            service = ExplorerService(
+                board.join(number), MemoryStore(), GRID, clock, random=Random(number)
+            )
+            nursery.start_soon(service.run)
+            await trio.testing.wait_all_tasks_blocked()
+            for signed in records:
+                await service.publish(signed)
+            full.append(service)
+        yield light, board, full
+        nursery.cancel_scope.cancel()
+
+
+def serve_lies(board: Switchboard, number: int, answer: bytes) -> None:
+    async def lie(_peer: NodeId, _body: bytes) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return answer
+
+    board.join(number).serve(Method.EXPLORER_QUERY, lie)
+
+
+async def test_every_query_gives_what_a_full_peer_sees(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_light(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING) as (light, _, full):
+        wanted = NodeFilter(free=Capacity(millicores=1000))
+        found = await light.nodes(wanted, sort=NodeSort.CORES)
+        assert found.rows == full[0].nodes(wanted, sort=NodeSort.CORES)
+        assert (found.asked, found.agreed, found.youngest_age_ms) == (3, 3, 5000)
+        assert (await light.nodes(limit=2)).rows == full[0].nodes(limit=2)
+        assert await light.node(node_of(1)) == full[0].node(node_of(1))
+        assert (await light.farms("acme")).rows == full[0].farms()
+        assert (await light.flist_names()).rows == full[0].flist_names()
+        assert (await light.holders(FLIST)).rows == full[0].holders(FLIST)
+
+
+async def test_what_one_withholds_another_tells_and_it_shows(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_light(EVERYTHING, EVERYTHING[:1], []) as (light, _, full):
+        found = await light.nodes()
+        assert found.rows == full[0].nodes()
+        assert (found.asked, found.agreed) == (3, 1)
+
+
+async def test_of_two_versions_the_newer_counts(autojump_clock: trio.testing.MockClock) -> None:
+    old = [announced(1), updated(1, Capacity(millicores=9))]
+    new = [announced(1), updated(1, Capacity(millicores=5), sequence=1)]
+    async with open_light(old, new) as (light, _, _full):
+        found = await light.nodes()
+        assert [row.free.millicores for row in found.rows] == [5]
+        assert found.agreed == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage",
+        encode(Page((b"garbage",), 1)),
+        encode(Page((announced(7).envelope[:-1] + b"\xff",), 1)),
+        encode(Page((), 0, 5)),
+        encode(Page((b"",) * 1001, 1)),
+    ],
+)
+async def test_liars_are_left_out(answer: bytes, autojump_clock: trio.testing.MockClock) -> None:
+    async with open_light(EVERYTHING) as (light, board, full):
+        for number in (50, 51, 52):
+            serve_lies(board, number, answer)
+        found = await light.nodes()
+        assert found.rows == full[0].nodes()
+        assert (found.asked, found.agreed) == (1, 1)
+
+
+async def test_stale_answers_are_left_out(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_light(EVERYTHING) as (light, board, _):
+        stale = [announced(7, time_ms=1).envelope, announced(8, time_ms=NOW * 2).envelope]
+        serve_lies(board, 50, encode(Page(tuple(stale), 2)))
+        found = await light.nodes()
+        assert {row.node for row in found.rows} == {node_of(number) for number in range(1, 5)}
+
+
+async def test_a_peer_with_endless_pages_is_left_after_some(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_light() as (light, board, _):
+        serve_lies(board, 50, encode(Page((announced(7).envelope,), 1, 10**9)))
+        started = trio.current_time()
+        found = await light.nodes()
+        assert len(found.rows) == 1
+        assert trio.current_time() - started < 0.02 * QUERY_PAGES_MAX
+
+
+async def test_a_mute_peer_holds_up_nothing_for_ever(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_light(EVERYTHING) as (light, board, full):
+
+        async def wait(_peer: NodeId, _body: bytes) -> bytes:
+            await trio.sleep_forever()
+
+        board.join(50).serve(Method.EXPLORER_QUERY, wait)
+        with trio.fail_after(15):
+            found = await light.nodes()
+        assert found.rows == full[0].nodes()
+
+
+async def test_three_are_asked_also_of_many(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_light(*[EVERYTHING] * 6) as (light, _, _full):
+        assert (await light.farms()).asked == QUERY_PEERS
+
+
+async def test_without_peers_it_says_so(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_light() as (light, board, _):
+        with pytest.raises(Unreachable, match="no peer is connected"):
+            await light.nodes()
+        board.join(50)
+        with pytest.raises(Unreachable, match="not served"):
+            await light.nodes()
+
+
+async def test_a_light_peer_publishes_through_its_peers(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore()
+    async with open_light([], [], store=store) as (light, _, full):
+        signed = await light.publish_next(key_of(9), lambda stamp: announcement_of(facts(9), stamp))
+        assert all(service.view.record(signed.id) for service in full)
+        await light.publish(farm_record())
+        with pytest.raises(Refused):
+            await light.publish(farm_record())
+    async with open_light([], store=store) as (light, _, full):
+        again = await light.publish_next(key_of(9), lambda stamp: announcement_of(facts(9), stamp))
+        assert again.record.incarnation > signed.record.incarnation
+        assert full[0].node(node_of(9)) is not None
+
+
+async def test_a_record_that_peers_refuse_is_reported(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_light([farm_record(sequence=5)]) as (light, _, _full):
+        with pytest.raises(Refused):
+            await light.publish(farm_record(sequence=4))
+
+
+async def test_with_nobody_there_the_record_stays_for_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore()
+    async with open_light(store=store) as (light, _, _full):
+        with pytest.raises(Unreachable):
+            await light.publish(farm_record())
+    assert len(list(store.scan(b"r"))) == 1

@@ -1,0 +1,365 @@
+"""Full peers come to the same view: by gossip, by pulls, after a partition and beside liars."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+import trio
+import trio.testing
+
+from p2pgrid.crdt.reconcile import Digests, Fetch, Ids, IdSet, ListIds, Records, Request
+from p2pgrid.errors import BadSignature, Refused, StoreFailed
+from p2pgrid.explorer.announce import Load, NodeFacts, announcement_of
+from p2pgrid.explorer.questions import Query, Submit
+from p2pgrid.explorer.service import ExplorerService
+from p2pgrid.limits import (
+    ANNOUNCE_INTERVAL_MS,
+    NODE_LEASE_MS,
+    PULL_PAUSE_SECONDS_MAX,
+    RECORD_BURST,
+)
+from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.ids import NetworkId
+from p2pgrid.net.network import Method, Topic, Verdict
+from p2pgrid.store.memory import MemoryStore
+from p2pgrid.store.store import Change, Table
+from p2pgrid.units import SECOND_MS, TimestampMs
+from p2pgrid.wire.codec import decode, encode
+from tests.explorer.grid import (
+    GRID,
+    NOW,
+    Switchboard,
+    SwitchboardNetwork,
+    announced,
+    facts,
+    farm_record,
+    flist_name,
+    key_of,
+    node_of,
+    updated,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherEnvelope:
+    """An envelope of a kind that only newer programs know."""
+
+    kind: int
+    body: bytes
+    signature: bytes
+
+
+def clock() -> TimestampMs:
+    return TimestampMs(NOW + int(trio.current_time() * SECOND_MS))
+
+
+class Grid:
+    """Full peers on a switchboard."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.board = Switchboard()
+        self.explorers: dict[int, ExplorerService] = {}
+        self._nursery = nursery
+
+    async def join(self, number: int, store: MemoryStore | None = None) -> ExplorerService:
+        network = self.board.join(number)
+        explorer = ExplorerService(
+            network, store or MemoryStore(), GRID, clock, random=Random(number)
+        )
+        self._nursery.start_soon(explorer.run)
+        self.explorers[number] = explorer
+        await trio.testing.wait_all_tasks_blocked()
+        return explorer
+
+    def network(self, number: int) -> SwitchboardNetwork:
+        return self.board.peers[node_of(number)]
+
+    def are_equal(self) -> bool:
+        return len({explorer.view.ids.root() for explorer in self.explorers.values()}) == 1
+
+    async def publish(self, number: int) -> None:
+        await self.explorers[number].publish_next(
+            key_of(number), lambda stamp: announcement_of(facts(number), stamp)
+        )
+
+
+@asynccontextmanager
+async def open_grid(*numbers: int) -> AsyncGenerator[Grid, None]:
+    async with trio.open_nursery() as nursery:
+        grid = Grid(nursery)
+        for number in numbers:
+            await grid.join(number)
+        yield grid
+        nursery.cancel_scope.cancel()
+
+
+async def test_gossip_reaches_everybody(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_grid(1, 2, 3) as grid:
+        await grid.publish(1)
+        for explorer in grid.explorers.values():
+            assert [row.node for row in explorer.nodes()] == [node_of(1)]
+
+
+async def test_a_newcomer_catches_up_with_what_was_said_before(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1, 2) as grid:
+        await grid.publish(1)
+        newcomer = await grid.join(3)
+        await newcomer.pulled.wait()
+        assert newcomer.node(node_of(1)) is not None
+        await trio.sleep(1)
+        assert newcomer.pulls == 2
+
+
+async def test_lost_gossip_is_made_up_for_by_a_pull(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1, 2, 3) as grid:
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX * 3)
+        grid.board.is_gossip_lost = True
+        await grid.publish(1)
+        assert not grid.are_equal()
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX * 3)
+        assert grid.are_equal()
+        assert grid.explorers[2].node(node_of(1)) is not None
+
+
+async def test_views_are_equal_again_after_a_partition_heals(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1, 2, 3, 4) as grid:
+        grid.board.keep_apart(1, 2, of=(3, 4))
+        for number in (1, 3):
+            await grid.publish(number)
+        await trio.sleep(3600)
+        assert grid.explorers[4].node(node_of(1)) is None
+        assert grid.explorers[2].node(node_of(1)) is not None
+        grid.board.heal()
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX)
+        assert grid.are_equal()
+        assert len(grid.explorers[4].nodes()) == 2
+
+
+async def test_hostile_gossip_is_blamed_only_for_what_is_objectively_wrong(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1) as grid:
+        liar = grid.board.join(66)
+        forged = bytearray(announced(2).envelope)
+        forged[-1] ^= 1
+        unknown_kind = encode(OtherEnvelope(99, b"", bytes(64)))
+        for topic, data, expected in (
+            (Topic.CAPACITY, b"garbage", Verdict.REJECT),
+            (Topic.CAPACITY, bytes(forged), Verdict.REJECT),
+            (Topic.CAPACITY, announced(2, grid=NetworkId(bytes(16))).envelope, Verdict.REJECT),
+            (Topic.HUB, announced(2).envelope, Verdict.REJECT),
+            (Topic.CAPACITY, unknown_kind, Verdict.IGNORE),
+            (
+                Topic.CAPACITY,
+                announced(2, time_ms=NOW - NODE_LEASE_MS * 2).envelope,
+                Verdict.IGNORE,
+            ),
+            (Topic.CAPACITY, announced(2, time_ms=NOW * 2).envelope, Verdict.IGNORE),
+            (Topic.CAPACITY, announced(2, sequence=1).envelope, Verdict.ACCEPT),
+            (Topic.CAPACITY, announced(2, sequence=1).envelope, Verdict.IGNORE),
+            (Topic.CAPACITY, announced(2, sequence=0).envelope, Verdict.IGNORE),
+        ):
+            await liar.publish(topic, data)
+            assert grid.network(1).heard[-1] == (liar.id, expected)
+        assert len(grid.explorers[1].view) == 1
+
+
+async def test_a_node_that_speaks_too_often_is_not_forwarded(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1) as grid:
+        chatterbox = grid.board.join(2)
+        for sequence in range(RECORD_BURST + 2):
+            record = updated(2, Capacity(millicores=sequence), sequence=sequence)
+            await chatterbox.publish(Topic.CAPACITY, record.envelope)
+        verdicts = [verdict for _, verdict in grid.network(1).heard]
+        assert verdicts == [Verdict.ACCEPT] * RECORD_BURST + [Verdict.IGNORE] * 2
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda question: b"garbage",
+        lambda question: encode(Digests(bytes(7))),
+        lambda question: encode(Ids(bytes(32), is_last=False)),
+        lambda question: _lie_by_the_book(question, b"garbage"),
+        lambda question: _lie_by_the_book(question, announced(5, time_ms=1).envelope),
+        lambda question: _lie_by_the_book(
+            question, announced(5, grid=NetworkId(bytes(16))).envelope
+        ),
+    ],
+)
+async def test_a_peer_that_answers_pulls_with_lies_changes_nothing(
+    lie: Callable[[object], bytes], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_grid(1, 2) as grid:
+        liar = grid.board.join(66)
+
+        async def answer(_peer: object, body: bytes) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return lie(decode(Request, body).question)
+
+        liar.serve(Method.RECONCILE_EXPLORER, answer)
+        await grid.publish(1)
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX * 10)
+        assert grid.are_equal()
+        assert len(grid.explorers[1].view) == 1
+        assert grid.explorers[1].pulls > 3
+
+
+async def test_a_peer_that_never_answers_holds_up_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1) as grid:
+        mute = grid.board.join(66)
+
+        async def answer(_peer: object, _body: bytes) -> bytes:
+            await trio.sleep_forever()
+
+        mute.serve(Method.RECONCILE_EXPLORER, answer)
+        await grid.join(2)
+        await grid.publish(2)
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX)
+        assert grid.are_equal()
+
+
+# --- disk -----------------------------------------------------------------------------------------
+
+
+async def test_the_view_survives_a_restart(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore()
+    async with open_grid(2) as grid:
+        explorer = await grid.join(1, store)
+        await grid.publish(1)
+        await grid.publish(2)
+        before = explorer.view.ids.root()
+    again = ExplorerService(Switchboard().join(1), store, GRID, clock, random=Random(1))
+    assert again.view.ids.root() == before
+    assert len(again.nodes()) == 2
+
+
+async def test_two_tasks_that_publish_at_once_use_different_stamps() -> None:
+    async with open_grid(1, 2) as grid:
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(grid.publish, 1)
+        assert not grid.explorers[2].view.contradictions
+        row = grid.explorers[2].view.nodes(now_ms=clock())
+        assert len(row) == 1
+
+
+class FailingStore(MemoryStore):
+    """A disk that is full."""
+
+    async def commit(self, changes: list[Change]) -> None:  # type: ignore[override]  # narrower
+        await trio.lowlevel.checkpoint()
+        raise StoreFailed("no room")
+
+
+async def test_what_was_not_stored_is_not_sent(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_grid(2) as grid:
+        await grid.join(1, FailingStore())
+        with pytest.raises(StoreFailed):
+            await grid.publish(1)
+        assert grid.network(2).heard == []
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX)
+        assert grid.explorers[2].nodes() == ()
+
+
+async def test_what_is_past_its_lease_leaves_the_disk(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore()
+    async with open_grid() as grid:
+        explorer = await grid.join(1, store)
+        await explorer.publish(announced(1))
+        assert len(list(store.scan(Table.REGISTER.value))) == 1
+        await trio.sleep(NODE_LEASE_MS / SECOND_MS + 120)
+        assert list(store.scan(Table.REGISTER.value)) == []
+        assert len(explorer.view) == 0
+
+
+# --- announcing and submitting --------------------------------------------------------------------
+
+
+class Machine:
+    """What a node would say of itself."""
+
+    def __init__(self) -> None:
+        self.now = Load(Capacity(millicores=8000), 0)
+        self.version = "0.1.0"
+
+    def facts(self) -> NodeFacts:
+        return facts(1, version=self.version)
+
+    def load(self) -> Load:
+        return self.now
+
+
+async def test_a_node_announces_itself_and_every_change(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1, 2) as grid, trio.open_nursery() as nursery:
+        machine = Machine()
+        nursery.start_soon(grid.explorers[1].announce, key_of(1), machine)
+        await trio.sleep(1)
+        (row,) = grid.explorers[2].nodes()
+        assert (row.free, row.version) == (machine.now.free, "0.1.0")
+
+        machine.now = Load(Capacity(millicores=7000), 1)
+        grid.explorers[1].recheck()
+        await trio.testing.wait_all_tasks_blocked()
+        (row,) = grid.explorers[2].nodes()
+        assert (row.free.millicores, row.reservations) == (7000, 1)
+
+        machine.version = "0.2.0"
+        await trio.sleep(10)
+        (row,) = grid.explorers[2].nodes()
+        assert row.version == "0.2.0"
+
+        messages = len(grid.network(2).heard)
+        await trio.sleep(ANNOUNCE_INTERVAL_MS / SECOND_MS + 10)
+        assert len(grid.network(2).heard) == messages + 2
+        assert grid.explorers[2].nodes()[0].age_ms < 20_000
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_record_handed_in_is_stored_and_spread(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1, 2) as grid:
+        light = grid.board.join(66)
+
+        async def submit(envelope: bytes) -> None:
+            query = encode(Query(Submit(envelope)))
+            await light.request(node_of(1), Method.EXPLORER_QUERY, query)
+
+        await submit(farm_record().envelope)
+        await submit(farm_record().envelope)
+        assert [farm.title for farm in grid.explorers[2].farms()] == ["Acme"]
+        with pytest.raises(Refused):
+            await submit(farm_record(time_ms=1).envelope)
+        forged = bytearray(flist_name(1, "web", None).envelope)
+        forged[-1] ^= 1
+        with pytest.raises(BadSignature):
+            await submit(bytes(forged))
+
+
+def _lie_by_the_book(question: object, record: bytes) -> bytes:
+    """Answer as the protocol wants, with one record that nobody should take."""
+    claimed = b"\x07" * 32
+    match question:
+        case ListIds():
+            return encode(Ids(claimed, is_last=True))
+        case Fetch():
+            return encode(Records((record,), 1))
+        case _:
+            return encode(Digests(b"".join(IdSet([claimed]).digests())))
