@@ -12,6 +12,7 @@ last of an odd row moves up as it is, so no two lists of ids share a root.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 from p2pgrid.errors import BadSignature, BrokenProtocol, MalformedRecord
@@ -28,31 +29,36 @@ _NODE = b"p2pgrid.node"
 _SET = b"p2pgrid.set"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WitnessSet:
     """Who votes in one epoch, with which weight; sorted by key."""
 
     epoch: int
     members: tuple[tuple[NodeId, int], ...]
 
+    @cached_property
+    def weights(self) -> dict[bytes, int]:
+        """The weight of each."""
+        return dict(self.members)
+
     @property
     def total(self) -> int:
         """The weight of all."""
-        return sum(weight for _, weight in self.members)
+        return sum(self.weights.values())
 
     @property
     def quorum(self) -> int:
         """The least weight that certifies."""
         return quorum_of(self.total)
 
-    @property
+    @cached_property
     def hash(self) -> bytes:
         """What votes name this set by, 32 bytes."""
         return blake2b(encode(self), digest_size=ID_BYTES, person=_SET).digest()
 
     def weight_of(self, witness: bytes) -> int:
         """Its weight, 0 for who is no witness."""
-        return dict[bytes, int](self.members).get(witness, 0)
+        return self.weights.get(witness, 0)
 
 
 def quorum_of(total: int) -> int:

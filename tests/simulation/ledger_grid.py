@@ -102,7 +102,7 @@ class Node:
         self.is_alive = True
         self.state = LedgerState(grid.genesis)
         self.batches: dict[bytes, CertifiedBatch] = {}
-        self.entry = Entry(grid.witnesses, grid.genesis.network)
+        self.entry = Entry(grid.witnesses, grid.network)
         self.told: set[RecordId] = set()
         stored = [self._fold(decode(CertifiedBatch, data)) for _, data in disk.table(Table.BATCH)]
         book = read_votes(
@@ -194,7 +194,7 @@ class Node:
             raise Violated("money was made or lost")
 
     def _fold(self, batch: CertifiedBatch) -> tuple[tuple[RecordId, Operation], ...]:
-        verified = verify_batch(batch, self.grid.witnesses, self.grid.genesis.network)
+        verified = verify_batch(batch, self.grid.witnesses, self.grid.network)
         self.batches[verified.root] = batch
         self.state.add(verified.operations)
         return verified.operations
@@ -208,7 +208,7 @@ class Node:
         signature = None
         if judged.accepted:
             message = vote_message(
-                vote_for(judged.accepted, self.grid.witnesses), self.grid.genesis.network
+                vote_for(judged.accepted, self.grid.witnesses), self.grid.network
             )
             signature = sign_message(message, key_of(self.name))
         answer = VoteAnswer(refusals=judged.refusals, signature=signature)
@@ -276,6 +276,7 @@ class Grid:
         self.random = Random(seed)
         self.rules, self.operations_each = rules, operations_each
         self.genesis = genesis_of(witness_count, tuple((name, START) for name in CLIENTS))
+        self.network = self.genesis.network
         self.witnesses = rules.witnesses(self.genesis)
         self.supply = START * len(CLIENTS)
         self.clock = NOW
@@ -349,7 +350,7 @@ class Grid:
         """Decode without the cost of verifying: nobody forges signatures here."""
         if envelope not in self._opened:
             body = open_envelope(envelope).body
-            identity = record_id(RecordKind.OPERATION, body, self.genesis.network)
+            identity = record_id(RecordKind.OPERATION, body, self.network)
             self._opened[envelope] = Signed(decode(Operation, body), identity, envelope)
         return self._opened[envelope]
 
