@@ -131,6 +131,10 @@ class Network(Protocol):
         """Remember where `peer` can be dialled, for `request` and `open_bulk`."""
         ...
 
+    def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
+        """Where `peer` can be dialled as far as known, latest first: learnt, or told by itself."""
+        ...
+
     async def connect(self, address: str) -> NodeId:
         """Open a connection to a multiaddr that ends in `/p2p/…`.
 

@@ -1,0 +1,222 @@
+"""The libp2p adapter: TCP, Noise and Yamux for control and gossip, own sockets for bulk.
+
+Libp2p takes seconds to import: import this module only to open a network.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
+from multiaddr import Multiaddr
+from nacl.signing import SigningKey
+
+from p2pgrid.errors import BadInput, MalformedRecord, Refused, Unreachable
+from p2pgrid.limits import DIAL_SECONDS_MAX, PEER_ADDRESSES_MAX
+from p2pgrid.model.ids import NetworkId, NodeId, short
+from p2pgrid.net.address import join_address, split_address
+from p2pgrid.net.address_book import AddressBook
+from p2pgrid.net.bulk import BulkOffer
+from p2pgrid.net.bulk_socket import BulkServer, dial_bulk
+from p2pgrid.net.control import Hello
+from p2pgrid.net.control_session import Asker
+from p2pgrid.net.libp2p_dial import Dialler
+from p2pgrid.net.libp2p_gossip import Gossip
+from p2pgrid.net.libp2p_host import (
+    bound_to,
+    close_sockets,
+    listening_transports,
+    open_host,
+    remote_hosts,
+    swarm_of,
+)
+from p2pgrid.net.libp2p_peers import Peers
+from p2pgrid.net.network import (
+    BulkHandler,
+    BulkStream,
+    GossipMessage,
+    Method,
+    Network,
+    PeerEvent,
+    RequestHandler,
+    Topic,
+    Validator,
+)
+from p2pgrid.net.scopes import bare_errors
+from p2pgrid.wire.codec import decode, encode
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_libp2p(
+    *, key: SigningKey, listen: Sequence[str], network_id: NetworkId, mdns: bool
+) -> AsyncGenerator[Network]:
+    """A network on libp2p, up during the block.
+
+    Args:
+        key: the node's; its public half is the node's id.
+        listen: multiaddrs such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes any.
+        network_id: the grid. Peers of others are hung up on.
+        mdns: whether to find peers of the same grid on the local network, and be found.
+
+    Raises:
+        BadInput: an address makes no sense.
+        Unusable: an address cannot be listened on, or libp2p is not the version we know.
+    """
+    with bare_errors():
+        async with open_host(key, listen) as host:
+            network = _Libp2pNetwork(key, host, network_id)
+            async with network.opened():
+                yield network
+
+
+class _Libp2pNetwork:
+    """See `Network`."""
+
+    def __init__(self, key: SigningKey, host: IHost, network_id: NetworkId) -> None:
+        self._id = NodeId(bytes(key.verify_key))
+        self._host = host
+        self._network_id = network_id
+        self._book = AddressBook()
+        self._handlers: dict[str, RequestHandler] = {Method.BULK_OPEN: self._offer_bulk}
+        self._bulk = BulkServer()
+        self._dialler = Dialler(host)
+        self._peers = Peers(host, self._hello, self._handlers, self._on_hello)
+        self._gossip = Gossip(host, self._peers)
+        self._peers.gossip = self._gossip
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Up during the block."""
+        swarm = swarm_of(self._host)
+        ports = [(ip, port + 1 if port else 0) for ip, port in bound_to(self._host)]
+        async with self._bulk.open(ports), self._peers.open(), self._gossip.open():
+            swarm.register_notifee(_Connections(self._peers))
+            for connection in swarm.get_connections():  # those that came before us
+                self._peers.on_connected(connection.muxed_conn.peer_id)
+            try:
+                yield
+            finally:
+                await close_sockets(swarm.get_connections())
+
+    @property
+    def id(self) -> NodeId:
+        """See `Network.id`."""
+        return self._id
+
+    def addresses(self) -> tuple[str, ...]:
+        """See `Network.addresses`."""
+        return tuple(join_address(one, self._id) for one in listening_transports(self._host))
+
+    def peers(self) -> tuple[NodeId, ...]:
+        """See `Network.peers`."""
+        return self._peers.members()
+
+    def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """See `Network.peer_events`."""
+        return self._peers.events.subscribe()
+
+    def learn_addresses(self, peer: NodeId, addresses: Sequence[str]) -> None:
+        """See `Network.learn_addresses`."""
+        self._book.learn(peer, addresses)
+
+    def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
+        """See `Network.addresses_of`."""
+        return tuple(join_address(one, peer) for one in self._book.transports(peer))
+
+    async def connect(self, address: str) -> NodeId:
+        """See `Network.connect`."""
+        transport, peer = split_address(address)
+        if peer == self._id:
+            raise BadInput(f"{address} is this node itself")
+        try:
+            Multiaddr(transport)
+        except ValueError as error:
+            raise BadInput(f"{address} is not an address: {error}") from error
+        with trio.move_on_after(DIAL_SECONDS_MAX):
+            await self._reach(peer, (transport,))
+            self._book.learn(peer, (address,))
+            return peer
+        raise Unreachable(f"{address} did not answer within {DIAL_SECONDS_MAX:g} s")
+
+    async def publish(self, topic: Topic, data: bytes) -> None:
+        """See `Network.publish`."""
+        await self._gossip.publish(topic, data)
+
+    def subscribe(
+        self, topic: Topic, validate: Validator
+    ) -> trio.MemoryReceiveChannel[GossipMessage]:
+        """See `Network.subscribe`."""
+        return self._gossip.subscribe(topic, validate)
+
+    async def request(self, peer: NodeId, method: Method, body: bytes) -> bytes:
+        """See `Network.request`."""
+        asker = await self._reach(peer, self._book.transports(peer))
+        return await asker.request(method, body)
+
+    def serve(self, method: Method, handler: RequestHandler) -> None:
+        """See `Network.serve`."""
+        assert method not in self._handlers, f"{method} is served already"
+        self._handlers[method] = handler
+
+    async def open_bulk(self, peer: NodeId) -> BulkStream:
+        """See `Network.open_bulk`."""
+        try:
+            answer = await self.request(peer, Method.BULK_OPEN, b"")
+            offer = decode(BulkOffer, answer)
+        except (Refused, MalformedRecord) as error:
+            raise Unreachable(f"{short(peer)} offers no bulk connection: {error}") from error
+        return await dial_bulk(remote_hosts(self._host, peer), offer)
+
+    def serve_bulk(self, handler: BulkHandler) -> None:
+        """See `Network.serve_bulk`."""
+        assert self._bulk.handler is None, "bulk connections are served already"
+        self._bulk.handler = handler
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _reach(self, peer: NodeId, transports: Sequence[str]) -> Asker:
+        """Where to send requests to `peer`, dialled if need be. Raises Unreachable."""
+        if self._peers.is_shunned(peer):
+            raise Unreachable(f"we hung up on {short(peer)} for what it sent")
+        if not self._peers.is_connected(peer):
+            await self._dialler.dial(peer, transports)
+        return await self._peers.asker(peer)
+
+    def _hello(self) -> Hello:
+        return Hello(self._network_id, self.addresses()[:PEER_ADDRESSES_MAX])
+
+    def _on_hello(self, peer: NodeId, hello: Hello) -> None:
+        self._book.learn(peer, hello.addresses)
+
+    async def _offer_bulk(self, peer: NodeId, _body: bytes) -> bytes:
+        if self._bulk.handler is None:
+            raise Refused("no bulk connections are served here")
+        return encode(self._bulk.offer(peer))
+
+
+class _Connections(INotifee):
+    """Hears of connections from libp2p."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:  # noqa: ARG002 - libp2p's
+        self._peers.on_connected(conn.muxed_conn.peer_id)
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """Nothing: the control stream notices first."""
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None:
+        """Nothing."""
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None:
+        """Nothing."""
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """Nothing."""
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """Nothing."""

@@ -1,0 +1,307 @@
+"""What of libp2p 0.8.1 we replace before it may face a network, and why each part.
+
+As shipped, one packet of a stranger ends the process (B2 to B5), 250 closed
+connections make it deaf (B1), and a peer that ignores flow control fills the
+memory (B6). Each replacement below has an attack in `tests/net/test_attacks.py`
+that the stock library does not survive. They reach into private names, so the
+version is pinned and every name is checked first.
+"""
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import libp2p.security.noise.io as noise
+import trio
+from libp2p.abc import IMuxedConn, IMuxedStream, INetStream
+from libp2p.host import basic_host
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.io.trio import TrioTCPStream
+from libp2p.network import swarm
+from libp2p.network.connection import swarm_connection
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.stream_muxer import muxer_multistream
+from libp2p.stream_muxer.yamux import yamux
+from libp2p.transport.tcp import tcp
+
+from p2pgrid.errors import Unusable
+from p2pgrid.limits import (
+    CONNECTION_BUFFERED_BYTES_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    FRAME_WRITE_SECONDS_MAX,
+    STREAMS_PER_CONNECTION_MAX,
+    WINDOW_BYTES_MAX,
+    WINDOW_OVERRUN_BYTES_MAX,
+)
+from p2pgrid.net.scopes import shielded
+from p2pgrid.units import KIB
+
+log = logging.getLogger(__name__)
+
+LIBP2P_VERSION = "0.8.1"
+_READ_BYTES = 256 * KIB
+
+
+# --- streams --------------------------------------------------------------------------------------
+
+
+def _guarded(
+    original: Callable[[basic_host.BasicHost, INetStream], Awaitable[None]],
+) -> Callable[[basic_host.BasicHost, INetStream], Awaitable[None]]:
+    """B2: an exception of a stream handler cancelled the connection, the swarm and the host."""
+
+    async def guarded(self: basic_host.BasicHost, net_stream: INetStream) -> None:
+        try:
+            await original(self, net_stream)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.debug("a handler of %s failed: %r", net_stream.get_protocol(), error)
+            await reset_quietly(net_stream)
+
+    return guarded
+
+
+def _limited(
+    original: Callable[[swarm_connection.SwarmConn, IMuxedStream], Awaitable[None]],
+) -> Callable[[swarm_connection.SwarmConn, IMuxedStream], Awaitable[None]]:
+    """Without a limit for each connection, one peer took all 2,048 streams of a host."""
+    live: Counter[int] = Counter()
+
+    async def limited(self: swarm_connection.SwarmConn, muxed_stream: IMuxedStream) -> None:
+        if live[id(self)] >= STREAMS_PER_CONNECTION_MAX:
+            await reset_quietly(muxed_stream)
+            return
+        live[id(self)] += 1
+        try:
+            await original(self, muxed_stream)
+        finally:
+            live[id(self)] -= 1
+            if not live[id(self)]:
+                del live[id(self)]
+
+    return limited
+
+
+async def reset_quietly(stream: Any) -> None:  # noqa: ANN401 - both kinds of libp2p streams
+    """Tell the peer that a stream is over, if it still listens."""
+    with shielded(1):
+        try:
+            await stream.reset()
+        except Exception as error:  # noqa: BLE001 - it is gone already, then
+            log.debug("a stream could not be reset: %r", error)
+
+
+# --- connections ----------------------------------------------------------------------------------
+
+
+async def _handle_inbound_connection(
+    self: swarm.Swarm,
+    read_write_closer: Any,  # noqa: ANN401 - libp2p's own union
+    maddr: Any,  # noqa: ANN401
+    failure_event: Any,  # noqa: ANN401, ARG001 - metrics are off
+) -> None:
+    """B1: the slot of an inbound connection was held for the life of the swarm, not its own.
+
+    Also counts connections by address, half-open ones included.
+    """
+    counts: Counter[str] = self.__dict__.setdefault("_p2pgrid_connections", Counter())
+    origin = _origin(read_write_closer)
+    if counts[origin] >= CONNECTIONS_PER_ADDRESS_MAX:
+        await read_write_closer.close()
+        return
+    counts[origin] += 1
+    raw = RawConnection(read_write_closer, False)  # noqa: FBT003 - libp2p's
+    try:
+        muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
+        await _wait_closed(self, muxed)
+    except Exception as error:  # noqa: BLE001 - whatever the other side did, we go on
+        log.debug("inbound connection from %s failed: %r", origin, error)
+        with shielded(1):
+            await raw.close()
+    finally:
+        counts[origin] -= 1
+        if not counts[origin]:
+            del counts[origin]
+
+
+async def _wait_closed(network: swarm.Swarm, muxed: IMuxedConn) -> None:
+    for connection in network.get_connections(muxed.peer_id):
+        if connection.muxed_conn is muxed:
+            await connection.event_closed.wait()  # type: ignore[attr-defined]  # SwarmConn
+
+
+def _origin(stream: Any) -> str:  # noqa: ANN401 - libp2p's own union
+    """What counts as one address: a whole /64 in IPv6, as anyone gets one."""
+    remote = stream.get_remote_address()
+    if remote is None:
+        return ""
+    address = ip_address(remote[0].partition("%")[0])
+    if isinstance(address, IPv6Address):
+        return address.exploded[: len("0000:0000:0000:0000")]
+    return str(address)
+
+
+def _refuse_second_listener(sock: trio.socket.SocketType) -> None:
+    """Instead of SO_REUSEPORT, with which a second node on a port got half the connections."""
+    sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_REUSEADDR, 1)
+    if sock.family == trio.socket.AF_INET6:  # so that 0.0.0.0 may have the same port
+        sock.setsockopt(trio.socket.IPPROTO_IPV6, trio.socket.IPV6_V6ONLY, 1)
+
+
+class BufferedTcpStream(TrioTCPStream):
+    """Reads whole packets into a buffer instead of 2 and then n bytes.
+
+    `read(n)` waits for all n bytes. libp2p's exact readers give up after 101
+    pieces, which a slow link reaches within one frame.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        super().__init__(stream)
+        self._buffer = bytearray()
+        self._start = 0
+
+    async def read(self, n: int | None = None) -> bytes:
+        """`n` bytes, fewer only at the end of the stream; whatever is there for None."""
+        wanted = 1 if n is None else n
+        async with self.read_lock:
+            while len(self._buffer) - self._start < wanted:
+                data = await self._receive()
+                if not data:
+                    break
+                self._buffer = self._buffer[self._start :] + data
+                self._start = 0
+            start = self._start
+            end = len(self._buffer) if n is None else min(len(self._buffer), start + n)
+            self._start = end
+            return bytes(memoryview(self._buffer)[start:end])
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self.stream.receive_some(_READ_BYTES)
+        except trio.BrokenResourceError as error:
+            raise ConnectionClosedError(f"reset by the peer: {error}", transport="tcp") from error
+        except trio.ClosedResourceError:
+            return b""
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Host and port; libp2p gave None for IPv6, whose socket names have four parts."""
+        if self._cached_remote_address is None:
+            try:
+                host, port = self.stream.socket.getpeername()[:2]
+            except OSError:
+                return None
+            self._cached_remote_address = (host, port)
+        return self._cached_remote_address
+
+
+# --- Yamux ----------------------------------------------------------------------------------------
+
+
+class WindowOverrun(trio.TooSlowError):
+    """A peer ignores flow control. `TooSlowError` is what makes Yamux close the connection."""
+
+
+class StrictYamuxStream(yamux.YamuxStream):
+    """Holds the peer to its window (B6), and asks for more only when half of it is used."""
+
+    _overrun_bytes = 0
+    _recv_window = 0
+
+    @property
+    def recv_window(self) -> int:
+        """Bytes that the peer may still send, as libp2p counts them."""
+        return self._recv_window
+
+    @recv_window.setter
+    def recv_window(self, window: int) -> None:
+        if window < self._recv_window:
+            self._check(window)
+        self._recv_window = window
+
+    def _check(self, window: int) -> None:
+        self._overrun_bytes += max(0, -window)  # libp2p sets a negative window to 0 right after
+        if self._overrun_bytes > WINDOW_OVERRUN_BYTES_MAX:
+            raise WindowOverrun(f"{self.conn.peer_id} overran a window")
+        if sum(map(len, self.conn.stream_buffers.values())) > CONNECTION_BUFFERED_BYTES_MAX:
+            raise WindowOverrun(f"{self.conn.peer_id} sends faster than anyone reads")
+
+    async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
+        """Measured: a third of the CPU of a request went into an update after every read."""
+        self._pending_recv_release += bytes_read
+        if self._pending_recv_release < self.target_recv_window // 2:
+            return
+        increment = self._pending_recv_release
+        self._pending_recv_release = 0
+        if self.target_recv_window < WINDOW_BYTES_MAX:
+            increment += self.target_recv_window
+            self.target_recv_window *= 2
+        self.recv_window += increment
+        await self.send_window_update(increment)
+
+
+class PatientYamux(yamux.Yamux):
+    """Writes whole frames or hangs up.
+
+    A cancelled write would leave half a Noise message behind and the next one
+    would not decrypt; a peer that takes nothing would block every writer for ever.
+    """
+
+    async def _write_frame(self, data: bytes) -> None:
+        async with self._write_lock:
+            with shielded(FRAME_WRITE_SECONDS_MAX) as scope:
+                await self.secured_conn.write(data)
+            if scope.cancelled_caught:
+                self.event_shutting_down.set()
+                await self.secured_conn.close()
+                raise ConnectionClosedError("the peer takes no more bytes", transport="tcp")
+        await trio.lowlevel.checkpoint()
+
+
+# --- what replaces what ---------------------------------------------------------------------------
+
+_REPLACEMENTS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
+    (basic_host.BasicHost, "_swarm_stream_handler", _guarded),
+    (swarm_connection.SwarmConn, "_handle_muxed_stream", _limited),
+    (swarm.Swarm, "_do_handle_inbound_connection", lambda _: _handle_inbound_connection),
+    (swarm, "_HAPPY_EYEBALLS_DELAY", lambda _: 0.0),  # B8: every connect took 250 ms
+    (muxer_multistream, "Yamux", lambda _: PatientYamux),  # it takes this one, whatever is offered
+    (yamux, "YamuxStream", lambda _: StrictYamuxStream),
+    (yamux, "MAX_MESSAGE_SIZE", lambda _: noise.MAX_PLAINTEXT_LENGTH),  # one frame, one message
+    (tcp, "TrioTCPStream", lambda _: BufferedTcpStream),
+    (tcp, "_set_reuse_flags", lambda _: _refuse_second_listener),
+)
+"""Owner, name, and what makes the replacement of the original."""
+
+_OVERRIDDEN = (
+    (yamux.Yamux, "_write_frame"),
+    (yamux.YamuxStream, "_auto_tune_and_send_window_update"),
+    (swarm.Swarm, "upgrade_inbound_raw_conn"),
+)
+"""Names that the classes above rely on."""
+
+
+@functools.cache
+def apply_patches() -> None:
+    """Replace the parts named above, once. Call before any host is made.
+
+    Raises:
+        Unusable: another version of libp2p is installed.
+    """
+    check_version(version("libp2p"))
+    for owner, name, replace in _REPLACEMENTS:
+        setattr(owner, name, replace(getattr(owner, name)))
+
+
+def check_version(installed: str) -> None:
+    """Raise Unusable unless `installed` is the libp2p whose private parts we know."""
+    names = [(owner, name) for owner, name, _ in _REPLACEMENTS] + list(_OVERRIDDEN)
+    missing = [name for owner, name in names if not hasattr(owner, name)]
+    if installed != LIBP2P_VERSION or missing:
+        raise Unusable(
+            f"libp2p {installed} is installed, but p2pgrid replaces private parts of "
+            f"{LIBP2P_VERSION}{' and misses ' if missing else ''}{', '.join(missing)}; "
+            f"install libp2p=={LIBP2P_VERSION}"
+        )

@@ -1,0 +1,378 @@
+"""The in-memory adapter: whole grids in one process, on trio's clock.
+
+Under a virtual clock hours pass in milliseconds. Latency and loss come from one
+seed; the order in which trio runs tasks does not, so a run is alike, not equal.
+Gossip floods: every node that accepts a message passes it to its neighbours.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+
+import trio
+from nacl.signing import SigningKey
+
+from p2pgrid.errors import BadInput, Unreachable
+from p2pgrid.limits import (
+    BULK_CONNECTIONS_PER_PEER_MAX,
+    GOSSIP_BURST_MESSAGES,
+    GOSSIP_BYTES_MAX,
+    GOSSIP_PER_SECOND_MAX,
+    REQUEST_BODY_BYTES_MAX,
+    REQUESTS_PER_PEER_MAX,
+)
+from p2pgrid.model.ids import NETWORK_ID_BYTES, NetworkId, NodeId, short
+from p2pgrid.net.address import join_address, split_address
+from p2pgrid.net.address_book import AddressBook
+from p2pgrid.net.bulk_socket import serve_bulk_stream
+from p2pgrid.net.control import Answer, Failure, Request, error_of
+from p2pgrid.net.control_session import answer
+from p2pgrid.net.inbox import Inbox
+from p2pgrid.net.memory_bulk import MemoryBulkStream, open_pair
+from p2pgrid.net.network import (
+    BulkHandler,
+    BulkStream,
+    GossipMessage,
+    Method,
+    Network,
+    PeerDown,
+    PeerEvent,
+    PeerUp,
+    RequestHandler,
+    Topic,
+    Validator,
+    Verdict,
+)
+from p2pgrid.net.pace import TokenBucket
+from p2pgrid.net.peer_events import PeerEvents
+from p2pgrid.net.scopes import bare_errors
+from p2pgrid.net.standing import Standing
+
+log = logging.getLogger(__name__)
+
+_SEEN_MESSAGES_MAX = 4096
+_NO_NETWORK = NetworkId(bytes(NETWORK_ID_BYTES))
+
+
+class MemoryHub:
+    """What connects the nodes of one simulated world."""
+
+    def __init__(
+        self, *, seed: int = 0, latency_seconds: float = 0.01, gossip_loss: float = 0.0
+    ) -> None:
+        self.latency_seconds = latency_seconds
+        """Mean of one way; each varies by half."""
+        self.gossip_loss = gossip_loss
+        """Share of gossip deliveries between two neighbours that are lost."""
+        self._random = Random(seed)  # noqa: S311 - a simulation, to be repeatable
+        self._nodes: dict[NodeId, _MemoryNetwork] = {}
+        self._groups: list[frozenset[NodeId]] = []
+
+    @asynccontextmanager
+    async def open(
+        self, key: SigningKey, *, network_id: NetworkId = _NO_NETWORK
+    ) -> AsyncGenerator[Network]:
+        """A node of this world, up during the block."""
+        node = _MemoryNetwork(self, NodeId(bytes(key.verify_key)), network_id)
+        assert node.id not in self._nodes, f"{short(node.id)} is up already"
+        with bare_errors():
+            async with trio.open_nursery() as nursery:
+                node.nursery = nursery
+                self._nodes[node.id] = node
+                try:
+                    yield node
+                finally:
+                    del self._nodes[node.id]
+                    node.close()
+                    nursery.cancel_scope.cancel()
+
+    def partition(self, *groups: Collection[NodeId]) -> None:
+        """Let nodes reach only those of their own group. Who is in none is in one with the rest."""
+        self._groups = [frozenset(group) for group in groups]
+        for node in self._nodes.values():
+            for link in node.links():
+                if not self._reaches(link.left.id, link.right.id):
+                    link.break_off()
+
+    def heal(self) -> None:
+        """End the partition. Nodes find each other again only by connecting."""
+        self._groups = []
+
+    def node(self, asker: NodeId, wanted: NodeId) -> "_MemoryNetwork":
+        """The node that answers to `wanted`. Raises Unreachable."""
+        node = self._nodes.get(wanted)
+        if node is None or not self._reaches(asker, wanted):
+            raise Unreachable(f"cannot reach {short(wanted)}")
+        return node
+
+    def delay_seconds(self) -> float:
+        """Of one way, this time."""
+        return self.latency_seconds * self._random.uniform(0.5, 1.5)
+
+    def loses_gossip(self) -> bool:
+        """Whether this delivery is lost."""
+        return self._random.uniform(0, 1) < self.gossip_loss
+
+    def _reaches(self, left: NodeId, right: NodeId) -> bool:
+        return self._group_of(left) == self._group_of(right)
+
+    def _group_of(self, node: NodeId) -> int:
+        return next((at for at, group in enumerate(self._groups) if node in group), -1)
+
+
+class _Link:
+    """A connection between two nodes."""
+
+    def __init__(self, left: "_MemoryNetwork", right: "_MemoryNetwork") -> None:
+        self.left = left
+        self.right = right
+        self.is_open = True
+        self.scopes: set[trio.CancelScope] = set()
+        """What is under way on it, and ends with it."""
+        self.streams: set[MemoryBulkStream] = set()
+
+    def other(self, node: "_MemoryNetwork") -> "_MemoryNetwork":
+        """The far end."""
+        return self.right if node is self.left else self.left
+
+    def break_off(self) -> None:
+        """End it and everything on it."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        for scope in self.scopes:
+            scope.cancel()
+        for stream in list(self.streams):
+            stream.break_off()
+        self.left.on_down(self.right.id)
+        self.right.on_down(self.left.id)
+
+
+class _MemoryNetwork:
+    """See `Network`."""
+
+    def __init__(self, hub: MemoryHub, node: NodeId, network_id: NetworkId) -> None:
+        self.nursery: trio.Nursery
+        self.network_id = network_id
+        self.handlers: dict[str, RequestHandler] = {}
+        self.bulk_handler: BulkHandler | None = None
+        self.slots: dict[NodeId, trio.Semaphore] = {}
+        self._hub = hub
+        self._id = node
+        self._links: dict[NodeId, _Link] = {}
+        self._book = AddressBook()
+        self._events = PeerEvents()
+        self._inboxes: dict[Topic, Inbox] = {}
+        self._seen: OrderedDict[tuple[NodeId, int], None] = OrderedDict()
+        self._published_count = 0
+        self._standing = Standing()
+        self._pace = TokenBucket(
+            per_second=GOSSIP_PER_SECOND_MAX,
+            burst=GOSSIP_BURST_MESSAGES,
+            now=trio.current_time(),
+        )
+        self._turn = trio.Lock()
+        self._incarnation = int(trio.current_time() * 1_000_000)
+
+    @property
+    def id(self) -> NodeId:
+        """See `Network.id`."""
+        return self._id
+
+    def addresses(self) -> tuple[str, ...]:
+        """See `Network.addresses`."""
+        return (join_address(f"/memory/{self._id.hex()}", self._id),)
+
+    def peers(self) -> tuple[NodeId, ...]:
+        """See `Network.peers`."""
+        return tuple(sorted(self._links))
+
+    def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        """See `Network.peer_events`."""
+        return self._events.subscribe()
+
+    def learn_addresses(self, peer: NodeId, addresses: Sequence[str]) -> None:
+        """See `Network.learn_addresses`."""
+        self._book.learn(peer, addresses)
+
+    def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
+        """See `Network.addresses_of`."""
+        return tuple(join_address(one, peer) for one in self._book.transports(peer))
+
+    async def connect(self, address: str) -> NodeId:
+        """See `Network.connect`."""
+        transport, peer = split_address(address)
+        if peer == self._id:
+            raise BadInput(f"{address} is this node itself")
+        if transport != f"/memory/{peer.hex()}":
+            raise Unreachable(f"{address} did not answer")
+        self._book.learn(peer, (address,))
+        await self._reach(peer)
+        return peer
+
+    async def publish(self, topic: Topic, data: bytes) -> None:
+        """See `Network.publish`."""
+        if len(data) > GOSSIP_BYTES_MAX:
+            raise ValueError(f"message of {len(data)} bytes, the limit is {GOSSIP_BYTES_MAX}")
+        async with self._turn:
+            await trio.sleep(self._pace.wait_seconds(trio.current_time()))
+            self._pace.take(trio.current_time())
+        self._published_count += 1
+        name = (self._id, self._incarnation + self._published_count)
+        self._see(name)
+        self._forward(topic, name, data, without=None)
+
+    def subscribe(
+        self, topic: Topic, validate: Validator
+    ) -> trio.MemoryReceiveChannel[GossipMessage]:
+        """See `Network.subscribe`."""
+        assert topic not in self._inboxes, f"{topic} is subscribed to already"
+        self._inboxes[topic] = Inbox(validate)
+        return self._inboxes[topic].messages
+
+    async def request(self, peer: NodeId, method: Method, body: bytes) -> bytes:
+        """See `Network.request`."""
+        if len(body) > REQUEST_BODY_BYTES_MAX:
+            raise ValueError(f"body of {len(body)} bytes, the limit is {REQUEST_BODY_BYTES_MAX}")
+        link = await self._reach(peer)
+        with trio.CancelScope() as scope:
+            link.scopes.add(scope)
+            try:
+                reply = await self._ask(link, Request(0, method, body))
+            finally:
+                link.scopes.discard(scope)
+            if isinstance(reply, Failure):
+                raise error_of(reply)
+            return reply.body
+        raise Unreachable(f"the connection to {short(peer)} broke off")
+
+    def serve(self, method: Method, handler: RequestHandler) -> None:
+        """See `Network.serve`."""
+        assert method not in self.handlers, f"{method} is served already"
+        self.handlers[method] = handler
+
+    async def open_bulk(self, peer: NodeId) -> BulkStream:
+        """See `Network.open_bulk`."""
+        link = await self._reach(peer)
+        await trio.sleep(2 * self._hub.delay_seconds())
+        server = link.other(self)
+        open_count = sum(one.owner == self._id for one in link.streams)
+        if server.bulk_handler is None or open_count >= BULK_CONNECTIONS_PER_PEER_MAX:
+            raise Unreachable(f"{short(peer)} offers no bulk connection")
+        if not link.is_open:
+            raise Unreachable(f"the connection to {short(peer)} broke off")
+        ours, theirs = open_pair(link.streams, self._hub.delay_seconds, self._id, peer)
+        server.nursery.start_soon(serve_bulk_stream, server.bulk_handler, self._id, theirs)
+        return ours
+
+    def serve_bulk(self, handler: BulkHandler) -> None:
+        """See `Network.serve_bulk`."""
+        assert self.bulk_handler is None, "bulk connections are served already"
+        self.bulk_handler = handler
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def links(self) -> tuple[_Link, ...]:
+        """Open connections."""
+        return tuple(self._links.values())
+
+    def close(self) -> None:
+        """Leave the world."""
+        for link in self.links():
+            link.break_off()
+        self._events.close()
+        for inbox in self._inboxes.values():
+            inbox.close()
+
+    def on_up(self, link: _Link) -> None:
+        """A connection is open."""
+        peer = link.other(self)
+        self._links[peer.id] = link
+        self._book.learn(peer.id, peer.addresses())
+        self._events.tell(PeerUp(peer.id))
+
+    def on_down(self, peer: NodeId) -> None:
+        """A connection is gone."""
+        del self._links[peer]
+        self._standing.forget(peer)
+        self._events.tell(PeerDown(peer))
+
+    def refuses(self, peer: NodeId) -> bool:
+        """Whether we hung up on it lately for what it sent."""
+        return self._standing.is_shunned(peer, trio.current_time())
+
+    async def _reach(self, peer: NodeId) -> _Link:
+        """A connection to `peer`, opened if need be. Raises Unreachable."""
+        if peer in self._links:
+            return self._links[peer]
+        if not self._book.transports(peer):
+            raise Unreachable(f"cannot reach {short(peer)}: no address is known")
+        await trio.sleep(2 * self._hub.delay_seconds())
+        node = self._hub.node(self._id, peer)
+        if node.network_id != self.network_id:
+            log.warning("hanging up on %s: it is of another grid", short(peer))
+            raise Unreachable(f"{short(peer)} is of another grid ({node.network_id.hex()})")
+        if node.refuses(self._id) or self.refuses(peer):
+            raise Unreachable(f"{short(peer)} refuses us for what we sent, or we it")
+        if peer not in self._links:
+            link = _Link(self, node)
+            self.on_up(link)
+            node.on_up(link)
+        return self._links[peer]
+
+    async def _ask(self, link: _Link, request: Request) -> Answer | Failure:
+        """Let the other node's tasks do the work, so that it ends when that node does."""
+        server = link.other(self)
+        slots = server.slots.setdefault(self._id, trio.Semaphore(REQUESTS_PER_PEER_MAX))
+        replies: list[Answer | Failure] = []
+        done = trio.Event()
+
+        async def work(scope: trio.CancelScope) -> None:
+            with scope:
+                replies.append(await answer(server.handlers, self._id, request))
+            done.set()
+
+        await trio.sleep(self._hub.delay_seconds())
+        async with slots:
+            scope = trio.CancelScope()
+            server.nursery.start_soon(work, scope)
+            try:
+                await done.wait()
+            finally:
+                scope.cancel()
+        await trio.sleep(self._hub.delay_seconds())
+        return replies[0]
+
+    # --- gossip -----------------------------------------------------------------------------------
+
+    def _forward(
+        self, topic: Topic, name: tuple[NodeId, int], data: bytes, *, without: NodeId | None
+    ) -> None:
+        for peer, link in self._links.items():
+            if peer not in (without, name[0]) and not self._hub.loses_gossip():
+                node = link.other(self)
+                node.nursery.start_soon(node.take_gossip, link, topic, name, data)
+
+    async def take_gossip(
+        self, link: _Link, topic: Topic, name: tuple[NodeId, int], data: bytes
+    ) -> None:
+        """A neighbour sent this; judge it after a while, and pass it on if it is good."""
+        await trio.sleep(self._hub.delay_seconds())
+        forwarder = link.other(self).id
+        inbox = self._inboxes.get(topic)
+        if inbox is None or not link.is_open or name in self._seen or name[0] == self._id:
+            return
+        self._see(name)
+        verdict = inbox.offer(GossipMessage(forwarder, data))
+        if verdict is Verdict.ACCEPT:
+            self._forward(topic, name, data, without=forwarder)
+        elif verdict is Verdict.REJECT and self._standing.blame(forwarder, trio.current_time()):
+            log.warning("hanging up on %s: it keeps sending invalid gossip", short(forwarder))
+            link.break_off()
+
+    def _see(self, name: tuple[NodeId, int]) -> None:
+        self._seen[name] = None
+        if len(self._seen) > _SEEN_MESSAGES_MAX:
+            self._seen.popitem(last=False)

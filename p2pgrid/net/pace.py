@@ -1,0 +1,35 @@
+"""How often something may happen: a token bucket, sans clock."""
+
+
+class TokenBucket:
+    """Allows `burst` events at once and `per_second` sustained."""
+
+    def __init__(self, *, per_second: float, burst: float, now: float) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._tokens = burst
+        self._updated_at = now
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing happened lately, as of the last look: such a bucket may be forgotten."""
+        return self._tokens >= self._burst
+
+    def refill(self, now: float) -> None:
+        """Let the time up to `now` (seconds) count."""
+        gained = max(0.0, now - self._updated_at) * self._per_second
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._updated_at = now
+
+    def take(self, now: float) -> bool:
+        """Whether one more may happen now; counts it if so."""
+        self.refill(now)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def wait_seconds(self, now: float) -> float:
+        """Until the next may happen; 0 when it may now."""
+        self.refill(now)
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_second

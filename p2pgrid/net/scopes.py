@@ -1,0 +1,37 @@
+"""Small things about trio's scopes."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import trio
+
+
+def shielded(seconds: float) -> trio.CancelScope:
+    """For clean-up: a scope that outside cancellation does not reach, and that ends by itself."""
+    scope = trio.move_on_after(seconds)
+    scope.shield = True
+    return scope
+
+
+@contextmanager
+def bare_errors() -> Generator[None]:
+    """Raise an error that is alone in the groups of many nested nurseries as what it is.
+
+    Otherwise nobody could catch what the body of an `open_…` block raises.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        lone = _lone(group)
+        if lone is None:
+            raise
+        raise lone from lone.__cause__
+
+
+def _lone(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) != 1:
+            return None
+        error = error.exceptions[0]
+    return error
