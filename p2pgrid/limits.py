@@ -446,6 +446,9 @@ SETTLE_SECONDS_MAX = 60.0
 RENTAL_WATCH_SECONDS = 30.0
 """How often a consumer looks after what it rents: it goes on with what a crash cut short."""
 
+PAYMENT_DOUBT_MS = 24 * 3600 * 1000
+"""How long a consumer looks for a payment that was not certified in time: then it is refunded."""
+
 RESERVATION_BYTES_MAX = 4 * RECORD_BYTES_MAX
 """A stored reservation: the request, which may be as long as a record, and what became of it."""
 

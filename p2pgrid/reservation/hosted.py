@@ -188,7 +188,7 @@ class HostedReservation:
             if not isinstance(workload, Container):
                 continue
             try:
-                end = await parts.machine.workloads.logs(
+                end = parts.machine.workloads.logs(
                     reservation, workload.name, limits.LOG_KEPT_BYTES_MAX
                 )
                 await parts.store.commit([(kept_log_key(reservation, workload.name), end)])

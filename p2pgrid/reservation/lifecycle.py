@@ -2,9 +2,9 @@
 
     QUOTED ──Funded──▶ FUNDED ──starts──▶ DEPLOYING ──Deployed──▶ RUNNING ──ends──▶ PAUSED
        │                  │                   │                      │     (grace)     │
-       │ Tick, Cancelled  │ Cancelled         │ Failed, Cancelled    │ Cancelled,      │ Tick,
-       ▼                  │ Settled           │ Settled, ends        │ Settled, Exited,│ Cancelled
-    EXPIRED               ▼                   ▼                      ▼ ends            ▼
+       │ Tick, Cancelled  │ Cancelled,        │ Failed, Cancelled,   │ Failed, Exited, │ Tick,
+       ▼                  │ Settled           │ Settled, ends        │ Cancelled,      │ Failed,
+    EXPIRED               ▼                   ▼                      ▼ Settled, ends   ▼ Cancelled
                        ENDING ◀──────────────────────────────────────────────────────────
                           │
                           │ TornDown and Settled, in any order
@@ -63,7 +63,7 @@ class Reservation:
     exits: tuple[tuple[str, int], ...] = ()
     """(name, exit code) of containers that will not run again."""
     failure: str = ""
-    """Why it never ran; then nothing is due."""
+    """Why it never ran, and then nothing is due; or why it does not run any more."""
     is_torn_down: bool = False
     to_farm: Amount | None = None
     """What the farm got; None until a certificate says so."""
@@ -139,7 +139,7 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The workloads could not be started."""
+    """The workloads could not be started, or not again after the node's restart."""
 
     reason: str
 
@@ -252,8 +252,9 @@ def _advance(state: Reservation, event: Event, now_ms: TimestampMs) -> Reservati
                 state, phase=Phase.RUNNING, addresses=addresses, running_since_ms=now_ms
             )
             return _stop_if_exited(running, now_ms)
-        case Failed(reason) if state.phase is Phase.DEPLOYING:
-            return _stop(replace(state, failure=reason or "no reason given"), now_ms)
+        case Failed(reason) if state.phase in (Phase.DEPLOYING, Phase.RUNNING, Phase.PAUSED):
+            stopped_ms = now_ms if state.stopped_ms is None else state.stopped_ms
+            return _stop(replace(state, failure=reason or "no reason given"), stopped_ms)
         case Exited(name, code) if state.phase in (Phase.DEPLOYING, Phase.RUNNING):
             exits = (*((n, c) for n, c in state.exits if n != name), (name, code))
             return _stop_if_exited(replace(state, exits=exits), now_ms)
@@ -313,7 +314,8 @@ def _cancel(state: Reservation, at_ms: TimestampMs) -> Reservation:
 
 def _ended(state: Reservation, now_ms: TimestampMs) -> Reservation:
     if state.phase is Phase.ENDING and state.is_torn_down and state.to_farm is not None:
-        phase = Phase.FAILED if state.failure else Phase.ENDED
+        never_ran = state.running_since_ms is None
+        phase = Phase.FAILED if state.failure and never_ran else Phase.ENDED
         return replace(state, phase=phase, ended_ms=now_ms)
     return state
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from nacl.signing import SigningKey
 
+from p2pgrid.errors import GridError
 from p2pgrid.model.ids import AccountId, FlistId, NetworkId, NodeId, RecordId
 from p2pgrid.model.operation import OpenEscrow, Payload
 from p2pgrid.model.workload import Workload
@@ -92,12 +93,18 @@ class Workloads(Protocol):
         """Remove every trace of them. Raises GridError: something is left."""
         ...
 
-    async def logs(self, reservation: RecordId, name: str, tail_bytes: int) -> bytes:
+    def logs(self, reservation: RecordId, name: str, tail_bytes: int) -> bytes:
         """The last bytes that a container wrote. Raises NotFound."""
         ...
 
-    async def recover(self, keep: Mapping[RecordId, Sequence[Workload]]) -> None:
-        """At start: adopt what of `keep` still runs, restart the rest, remove everything else."""
+    async def recover(
+        self, keep: Mapping[RecordId, Sequence[Workload]]
+    ) -> Mapping[RecordId, GridError]:
+        """At start: adopt what of `keep` still runs, restart the rest, remove everything else.
+
+        Returns:
+            Those that could not be brought back, and why.
+        """
         ...
 
 
@@ -117,8 +124,23 @@ class Flists(Protocol):
         ...
 
 
-Exits = AsyncIterable[tuple[RecordId, str, int]]
-"""(reservation, container, exit code) of containers that will not be started again."""
+class ContainerExit(Protocol):
+    """A container ended and will not be started again."""
+
+    @property
+    def reservation(self) -> RecordId:
+        """Whose container it was."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name in the reservation."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """None when nobody saw it end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +148,7 @@ class Machine:
     """All that a node runs workloads with."""
 
     workloads: Workloads
-    exits: Exits
+    exits: AsyncIterable[ContainerExit]
     flists: Flists
     pausing: Pausing | None = None
     """None: nothing is kept after the end, and requests for grace are refused."""

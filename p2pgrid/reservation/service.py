@@ -1,7 +1,7 @@
 """The node's side of reservations: answers consumers, and runs one task for each reservation."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
 
@@ -25,6 +25,7 @@ from p2pgrid.reservation.hosted import HostedReservation, is_paid_by, kept_log_k
 from p2pgrid.reservation.lifecycle import (
     Cancelled,
     Exited,
+    Failed,
     Funded,
     Reservation,
     status_of,
@@ -39,6 +40,12 @@ from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import Signed, sign, verify
 
 log = logging.getLogger(__name__)
+
+EXIT_CODES = 256
+"""Exit codes of processes are 0 to 255."""
+
+UNSEEN_EXIT_CODE = 255
+"""Told when a container ended unseen: not a success, as far as anybody knows."""
 
 
 class HostService:
@@ -67,11 +74,13 @@ class HostService:
     async def run(self) -> None:
         """Take up what a stop or crash left, then serve until cancelled."""
         live = self._load()
-        await self._recover(live)
+        lost = await self._recover(live)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for one in live:
-                self._start(one)
+                started = self._start(one)
+                if one.id in lost:
+                    await started.send(Failed(f"lost at a restart of its node: {lost[one.id]}"))
             for method, handler in (
                 (Method.RESERVATION_REQUEST, self._answer_request),
                 (Method.RESERVATION_FUNDED, self._answer_funded),
@@ -80,11 +89,11 @@ class HostService:
                 (Method.RESERVATION_LOGS, self._answer_logs),
             ):
                 self._network.serve(method, handler)
-            async for reservation, name, code in self._parts.machine.exits:
-                if reservation in self._live:
-                    # A signal is negative to some tools; records, like shells, say 128 + n.
-                    exit_code = code if code >= 0 else 128 - code
-                    await self._live[reservation].send(Exited(name, exit_code))
+            async for exited in self._parts.machine.exits:
+                hosted = self._live.get(exited.reservation)
+                if hosted is not None:
+                    code = UNSEEN_EXIT_CODE if exited.exit_code is None else exited.exit_code
+                    await hosted.send(Exited(exited.name, code % EXIT_CODES))
 
     # --- start and end ----------------------------------------------------------------------------
 
@@ -102,7 +111,7 @@ class HostService:
                 live.append(one)
         return live
 
-    async def _recover(self, live: Sequence[Reservation]) -> None:
+    async def _recover(self, live: Sequence[Reservation]) -> Mapping[RecordId, GridError]:
         now_ms = self._parts.now_ms()
         keep: dict[RecordId, tuple[Workload, ...]] = {
             one.id: one.request.workloads
@@ -112,9 +121,10 @@ class HostService:
             and now_ms < one.wake_at
         }
         try:
-            await self._parts.machine.workloads.recover(keep)
+            return await self._parts.machine.workloads.recover(keep)
         except GridError as error:
             log.warning("what ran before the start cannot be taken up: %s", error)
+            return dict.fromkeys(keep, error)
 
     def _start(self, reservation: Reservation) -> HostedReservation:
         hosted = HostedReservation(reservation, self._parts, self._note_change)
@@ -239,19 +249,19 @@ class HostService:
         if query.name not in names:
             raise NotFound(f"no workload {query.name!r} there; there are {', '.join(names)}")
         key = reservation.id, query.name
-        end = await self._end_of_log(reservation, query.name)
+        end = self._end_of_log(reservation, query.name)
         window = self._windows.get(key, LogWindow()).moved(end, limits.LOG_KEPT_BYTES_MAX)
         if reservation.id in self._live:
             self._windows[key] = window
         data, next_offset = window.read(query.offset, limits.LOG_ANSWER_BYTES_MAX)
         return encode(LogAnswer(data, next_offset))
 
-    async def _end_of_log(self, reservation: Reservation, name: str) -> bytes:
+    def _end_of_log(self, reservation: Reservation, name: str) -> bytes:
         kept = self._parts.store.get(kept_log_key(reservation.id, name))
         if kept is not None:
             return kept
         try:
-            return await self._parts.machine.workloads.logs(
+            return self._parts.machine.workloads.logs(
                 reservation.id, name, limits.LOG_KEPT_BYTES_MAX
             )
         except NotFound:
