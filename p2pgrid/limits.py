@@ -624,6 +624,9 @@ TOOL_SECONDS_MAX = 60.0
 DEAD_SECONDS_MAX = 10.0
 """A killed process is gone after this, or hangs in the kernel and needs a human."""
 
+DEAD_CHECK_SECONDS = 0.01
+"""Between looks whether killed processes are gone: it takes about a millisecond."""
+
 RESTART_SECONDS_MIN = 0.5
 """Before the first restart; doubled for each further end soon after a start."""
 

@@ -22,7 +22,7 @@ from functools import cache
 from importlib.resources import files
 from ipaddress import IPv6Address
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from p2pgrid import limits
 from p2pgrid.errors import CannotRun
@@ -177,6 +177,7 @@ def remove_process(node: NodeNames, tag: str) -> None:
     while kill_group(cgroup):
         if monotonic() > deadline:
             raise CannotRun(f"processes in control group {cgroup} can not be killed")
+        sleep(limits.DEAD_CHECK_SECONDS)
     runtime.delete(tag)
     shutil.rmtree(runtime.directory / tag, ignore_errors=True)  # what even runc can not read
     remove_group(cgroup)

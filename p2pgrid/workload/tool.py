@@ -1,7 +1,8 @@
 """Calls programs of the machine: runc, nft, mkfs. They end when we do."""
 
+import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from p2pgrid import limits
 from p2pgrid.errors import CannotRun
@@ -9,8 +10,10 @@ from p2pgrid.errors import CannotRun
 _DETAIL_CHARACTERS_MAX = 400
 # A tool that outlived a killed node program would go on building what the next one is removing.
 # `preexec_fn` may deadlock where there are threads; so the tool is started through setpriv, and
-# by a thread that waits for it, since the signal follows the death of the thread.
+# by a thread that waits for it, since the signal follows the death of the thread. The shell looks
+# whether we were killed before the signal was arranged.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+_IF_WE_LIVE = ("sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
 
 PATHS: Mapping[str, str] = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 """The whole environment of a tool: /usr/sbin is not on everybody's PATH."""
@@ -20,7 +23,6 @@ def run_tool(
     *command: str,
     stdin: bytes = b"",
     output: int | None = None,
-    inherit: Sequence[int] = (),
 ) -> bytes:
     """Run a program to its end, within TOOL_SECONDS_MAX.
 
@@ -28,19 +30,17 @@ def run_tool(
         command: the program and its arguments.
         stdin: what it reads.
         output: the descriptor that gets its output and errors; None to return the output.
-        inherit: further descriptors that it may use.
 
     Raises:
         CannotRun: it is missing, failed, or took too long; with what it said.
     """
     try:
         finished = subprocess.run(
-            [*_ENDS_WITH_US, *command],
+            [*_ENDS_WITH_US, *_IF_WE_LIVE, str(os.getpid()), *command],
             input=stdin,
             stdout=subprocess.PIPE if output is None else output,
             stderr=subprocess.PIPE if output is None else output,
             env=PATHS,
-            pass_fds=tuple(inherit),
             timeout=limits.TOOL_SECONDS_MAX,
             check=True,
         )
