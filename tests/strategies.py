@@ -83,6 +83,10 @@ BY_FIELD: dict[str, Values] = {
     "root": ids,
     "witness_set_hash": ids,
     "terms_hash": ids,
+    "port4": st.integers(0, 65535),
+    "port6": st.integers(0, 65535),
+    "token": ids,
+    "key": ids,
     "price_permille": price_permilles,
 }
 """Fields that mean the same in every class."""
