@@ -148,8 +148,11 @@ def test_who_paid_is_settled_once_and_never_beyond_what_ran(
 def test_what_never_ran_costs_nothing(start: Reservation, history: History) -> None:
     states, _ = live(start, history)
     for state in states:
-        if state.failure or (state.escrow is not None and state.running_since_ms is None):
+        if state.escrow is not None and state.running_since_ms is None:
             assert state.bill.to_farm == 0
+        if state.phase is Phase.FAILED:
+            assert state.failure
+            assert state.running_since_ms is None
 
 
 @given(starts, histories, times)
@@ -249,6 +252,15 @@ def test_an_earlier_cancellation_seen_while_ending_lowers_the_bill() -> None:
 
     assert effects == (Settle(Amount(10)),)
     assert after.phase is Phase.ENDING
+
+
+def test_what_a_restart_lost_is_paid_for_the_time_it_ran() -> None:
+    running = run_until((STARTS_MS, Funded(ESCROW)), (STARTS_MS, Deployed(())))
+
+    after, effects = step(running, Failed("image gone"), TimestampMs(STARTS_MS + 500))
+
+    assert effects == (TearDown(), Settle(Amount(500)))
+    assert finish(after).phase is Phase.ENDED
 
 
 def test_grace_keeps_the_state_but_not_the_money_waiting() -> None:
