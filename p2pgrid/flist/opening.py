@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2pgrid.flist.registry import open_registry_image
 from p2pgrid.flist.sources import (
     ArchiveFiles,
     DirectoryFiles,
@@ -21,9 +22,13 @@ def open_image(source: Source) -> Generator[LayeredImage]:
 
     Raises:
         NotFound: there is no such image.
+        Unreachable: the registry does not answer.
         BadInput, BadImage: what is there is none, or broken.
     """
     match source.kind:
+        case "docker":
+            with open_registry_image(source.rest) as image:
+                yield image
         case "docker-archive":
             yield open_docker_archive(ArchiveFiles(Path(source.rest)))
         case "oci-archive":
