@@ -32,11 +32,11 @@ from p2pgrid.explorer.query import (
 )
 from p2pgrid.explorer.records import ExplorerRecord, lease_ms_of
 from p2pgrid.limits import (
-    CLOCK_AHEAD_MS_MAX,
     EXPLORER_REGISTERS_MAX,
     EXPLORER_REGISTERS_PER_AUTHOR_MAX,
     EXPLORER_UNWANTED_MAX,
     NODE_FRESH_MS,
+    RECORD_AHEAD_MS_MAX,
 )
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
@@ -131,7 +131,7 @@ class View:
     def refusal(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> Refusal | None:
         """Why `accept` would not take this record; None when it would."""
         key = register_key(signed)
-        if signed.record.time_ms > now_ms + CLOCK_AHEAD_MS_MAX:
+        if signed.record.time_ms > now_ms + RECORD_AHEAD_MS_MAX:
             return Refusal.AHEAD
         if _is_stale(signed, now_ms):
             return Refusal.STALE

@@ -12,7 +12,7 @@ What the node says is shown; what was paid, only the ledger tells.
 from dataclasses import dataclass, replace
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits import PAYMENT_DOUBT_MS, QUOTE_SLACK_SECONDS, RECLAIM_SLACK_MS
+from p2pgrid.limits import PAYMENT_DOUBT_MS, QUOTE_SLACK_SECONDS, RECLAIM_DELAY_MS
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import OpenEscrow
 from p2pgrid.model.reservation import Phase, Quote, ReservationRequest, Status
@@ -81,7 +81,7 @@ class Rental:
         if self.terms is None or self.escrow is None or self.paid is not None:
             return None
         grace_ms = self.terms.grace_seconds * SECOND_MS
-        return TimestampMs(self.terms.ends_at_ms + grace_ms + RECLAIM_SLACK_MS)
+        return TimestampMs(self.terms.ends_at_ms + grace_ms + RECLAIM_DELAY_MS)
 
 
 def quoted(rental: Rental, request: Signed[ReservationRequest], quote: Signed[Quote]) -> Rental:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from p2pgrid.explorer.query import NodeFilter, Presence
 from p2pgrid.explorer.records import ExplorerRecord
 from p2pgrid.explorer.view import Refusal, View
-from p2pgrid.limits import CLOCK_AHEAD_MS_MAX, NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS
+from p2pgrid.limits import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS, RECORD_AHEAD_MS_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId
 from p2pgrid.model.node import NodeStatus
@@ -34,7 +34,7 @@ POOL: list[Signed[ExplorerRecord]] = [
     announced(2, incarnation=2, status=NodeStatus.GONE),
     *(updated(n, Capacity(millicores=1000 * s), sequence=s) for n in (1, 2, 3) for s in (0, 3)),
     announced(3, time_ms=NOW - NODE_LEASE_MS - 1),
-    announced(3, time_ms=NOW + CLOCK_AHEAD_MS_MAX + 1, sequence=9),
+    announced(3, time_ms=NOW + RECORD_AHEAD_MS_MAX + 1, sequence=9),
     *(farm_record(title, sequence=s) for s, title in enumerate(("Acme", "Acme II"))),
     farm_members(1, 2),
     farm_members(2, sequence=1),
@@ -94,7 +94,7 @@ def test_ids_and_records_are_of_what_is_held(records: list[Signed[ExplorerRecord
 
 
 def test_a_record_from_the_future_waits() -> None:
-    record = announced(1, time_ms=NOW + CLOCK_AHEAD_MS_MAX + 1)
+    record = announced(1, time_ms=NOW + RECORD_AHEAD_MS_MAX + 1)
     view = View()
     assert view.accept(record, NOW).refusal is Refusal.AHEAD
     assert record.id not in view.unwanted
