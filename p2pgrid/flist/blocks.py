@@ -65,7 +65,7 @@ def decode_block(block: Block, blob: bytes, *, plain_bytes: int) -> bytearray:
             raise BadImage(f"chunk {block.id.hex()} does not hold {plain_bytes} bytes")
         plain = bytearray(plain_bytes)
         written = cramjam.snappy.decompress_raw_into(packed, plain)
-    except (InvalidTag, ValueError, cramjam.DecompressionError) as error:
+    except (InvalidTag, cramjam.DecompressionError) as error:
         raise BadImage(f"chunk {block.id.hex()} does not open with its key") from error
     if written != plain_bytes or _hash(plain) != block.key:
         raise BadImage(f"chunk {block.id.hex()} holds other bytes than its flist says")

@@ -84,6 +84,7 @@ class TarReader:
         """Read from `stream`; `skip` passes over bytes of it cheaper than reading does."""
         self._stream = stream
         self._skip_stream = skip
+        self._is_begun = False
         self._left = 0
         """Bytes of the present member that are stored but not read yet."""
         self._padding = 0
@@ -233,7 +234,8 @@ class TarReader:
 
     def _header(self) -> bytes | None:
         """The next header block; None at the end of the archive."""
-        block = self._exactly(BLOCK_BYTES, may_end=True)
+        block = self._exactly(BLOCK_BYTES, may_end=self._is_begun)
+        self._is_begun = True
         if not block.strip(b"\0"):
             return None  # a zero block, or the stream ends without one as some writers do
         verify_checksum(block)

@@ -1,0 +1,45 @@
+"""Stand-ins for the exchange of chunks between peers."""
+
+from collections.abc import Callable, Sequence
+
+from p2pgrid.chunks.chunk_store import Blob, ChunkStore
+from p2pgrid.errors import NotFound
+from p2pgrid.model.ids import ChunkId, FlistId, NodeId
+
+
+class NoPeers:
+    """Nobody has anything."""
+
+    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+        raise NotFound("no peer has it")
+
+    async def fetch_chunks(
+        self,
+        wanted: Sequence[ChunkId],
+        holders: Sequence[NodeId],
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        raise NotFound("no peer has it")
+
+
+class OnePeer:
+    """Copies from the store of one peer into ours; `asked` are the chunks that moved."""
+
+    def __init__(self, theirs: ChunkStore, ours: ChunkStore) -> None:
+        self._theirs = theirs
+        self._ours = ours
+        self.asked: list[ChunkId] = []
+
+    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+        return await self._theirs.get_flist(flist)
+
+    async def fetch_chunks(
+        self,
+        wanted: Sequence[ChunkId],
+        holders: Sequence[NodeId],
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        for number, chunk in enumerate(wanted):
+            self.asked.append(chunk)
+            await self._ours.put([Blob(chunk, await self._theirs.get(chunk))])
+            on_progress(number + 1, len(wanted))

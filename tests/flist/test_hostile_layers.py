@@ -1,0 +1,160 @@
+"""Layers made to break out, to exhaust us or to confuse us: refused, and nothing is written."""
+
+import gzip
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from p2pgrid.chunks.memory import MemoryChunkStore
+from p2pgrid.errors import BadImage
+from p2pgrid.flist.service import FlistService, Progress
+from tests.flist.archives import (
+    apply,
+    device,
+    directory,
+    hard_link,
+    member,
+    raw_header,
+    symlink,
+    tar,
+    write_layout,
+)
+
+END = bytes(1024)
+DEEP = "/".join(["d"] * 200)
+
+
+def pax(records: bytes) -> bytes:
+    """An extended header with exactly these records, before a file."""
+    padded = records.ljust(-(-len(records) // 512) * 512, b"\0")
+    return raw_header(b"x", b"x", len(records)) + padded + raw_header(b"f", b"0", 0) + END
+
+
+HOSTILE = {
+    "parent directory": tar(member("../outside/passwd", b"evil")),
+    "parent directory within": tar(member("a/../../outside/passwd", b"evil")),
+    "parent directory at the end": tar(directory("a/..")),
+    "absolute": tar(member("/etc/passwd", b"evil")),
+    "absolute directory": tar(directory("//etc")),
+    "through a symbolic link": tar(symlink("l", "../outside"), member("l/passwd", b"evil")),
+    "through an absolute link": tar(symlink("l", "/"), member("l/etc/passwd", b"evil")),
+    "through a link deeper down": tar(symlink("a/l", ".."), directory("a/l/b")),
+    "through a file": tar(member("f", b"x"), member("f/g", b"x")),
+    "hard link to the outside": tar(hard_link("h", "../outside/passwd")),
+    "absolute hard link": tar(hard_link("h", "/etc/shadow")),
+    "hard link through a link": tar(symlink("l", ".."), hard_link("h", "l/outside/passwd")),
+    "hard link to nothing": tar(hard_link("h", "none")),
+    "hard link to a directory": tar(directory("d"), hard_link("h", "d")),
+    "hard link to itself": tar(hard_link("h", "h")),
+    "block device": tar(device("dev/sda", 8, 0, tarfile.BLKTYPE)),
+    "memory device": tar(device("dev/mem", 1, 1, tarfile.CHRTYPE)),
+    "block device with a harmless number": tar(device("dev/null", 1, 3, tarfile.BLKTYPE)),
+    "whiteout of the parent": tar(member("a/.wh..."), member("b")),
+    "whiteout of the directory itself": tar(member("a/.wh..")),
+    "whiteout of nothing": tar(member("a/.wh.")),
+    "root that is a file": tar(member("./", kind=tarfile.SYMTYPE, linkname="/")),
+    "name too long": tar(member("n" * 256)),
+    "path too long": tar(member("/".join(["n" * 200] * 30))),
+    "nested too deep": tar(member(DEEP)),
+    "symbolic link to nothing": raw_header(b"l", b"2", 0) + END,
+    "symbolic link too long": tar(symlink("l", "t" * 5000)),
+    "owner out of range": raw_header(b"f", b"0", 0, uid=b"\x80\0\0\1\0\0\0\0") + END,
+    "negative size": raw_header(b"f", b"0", -1),
+    "size of an exabyte": raw_header(b"f", b"0", 0, size=b"\x80\0\0\0\x10" + bytes(7)),
+    "unknown type": raw_header(b"f", b"Z", 0) + END,
+    "volume in parts": raw_header(b"f", b"M", 0) + END,
+    "extended header of a gigabyte": raw_header(b"f", b"x", 1 << 30),
+    "long name of a gigabyte": raw_header(b"f", b"L", 1 << 30),
+    "extended headers without end": (raw_header(b"f", b"x", 0) * 50) + END,
+    "extended header with a lie": pax(b"99 path=a\n"),
+    "extended name with a zero": pax(b"11 path=a\0\n\n"),
+    "extended size of garbage": pax(b"10 size=-5\n"),
+    "sparse map that overlaps": pax(b"22 GNU.sparse.size=10\n33 GNU.sparse.map=0,5,0,5,0,5,0\n"),
+    "sparse pieces beyond the end": pax(b"21 GNU.sparse.size=1\n24 GNU.sparse.map=5,0,9\n"),
+    "bad checksum": b"f" + bytes(511) + END,
+    "no archive": b"\x7fELF" + bytes(2000),
+    "truncated member": tar(member("f", b"x" * 5000))[:2000],
+    "data behind the end": tar(member("f")) + b"x" * (17 << 20),
+    "truncated gzip": gzip.compress(tar(member("f", b"x" * 5000)))[:-9],
+    "garbage behind gzip": gzip.compress(tar(member("f"))) + b"garbage",
+    "damaged gzip": gzip.compress(bytes(range(256)) * 50)[:100] + b"\0" * 100,
+    "damaged zstd": zstandard.compress(bytes(range(256)) * 50)[:20] + b"\xff" * 100,
+    "zstd with a window of a gigabyte": b"\x28\xb5\x2f\xfd\x00\xa0" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("layer", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_layer_is_refused(layer: bytes) -> None:
+    with pytest.raises(BadImage) as refused:
+        apply(tar(directory("a")), layer)
+
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["parent directory", "through a symbolic link", "memory device"])
+async def test_a_hostile_image_is_refused_and_nothing_is_written(
+    name: str, canary: Path, service: FlistService, chunks: MemoryChunkStore
+) -> None:
+    layout = write_layout(canary / "layout", [HOSTILE[name]])
+    heard: list[Progress] = []
+
+    with pytest.raises(BadImage):
+        await service.convert(f"oci:{layout}", heard.append)
+
+    assert list((canary / "images").iterdir()) == []
+    assert chunks.flists() == ()
+
+
+def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pgrid.flist.tree.IMAGE_ENTRIES_MAX", 10)
+
+    with pytest.raises(BadImage, match="more than 10 entries"):
+        apply(tar(member("a/b/c/d/e/f/g/h/i/j/k")))
+
+
+def test_too_many_bytes_are_refused_though_each_layer_replaces_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("p2pgrid.flist.tree.IMAGE_BYTES_MAX", 1000)
+
+    with pytest.raises(BadImage, match="more than 1000 bytes"):
+        apply(*[tar(member("f", b"x" * 300))] * 4)
+
+
+def test_harmless_devices_are_kept_and_the_console_is_left_out() -> None:
+    tree, _ = apply(
+        tar(
+            device("dev/null", 1, 3, tarfile.CHRTYPE),
+            device("dev/console", 5, 1, tarfile.CHRTYPE),
+        )
+    )
+
+    assert list(tree.root.children[b"dev"].children) == [b"null"]
+
+
+def test_a_bomb_of_zeros_costs_one_chunk() -> None:
+    """512 MiB of zeros in half a megabyte of gzip."""
+    header = raw_header(b"f", b"0", 512 << 20)
+    packed = gzip.compress(header + bytes(64 << 20)) + gzip.compress(bytes(64 << 20)) * 7
+
+    tree, chunks = apply(packed + gzip.compress(END))
+
+    assert len(tree.root.children[b"f"].blocks) == 1024
+    assert len(chunks) == 1
+
+
+@pytest.mark.parametrize("how", [gzip.compress, zstandard.compress, bytes])
+def test_layers_may_be_compressed_or_not(how: "type[bytes]") -> None:
+    tree, chunks = apply(how(tar(member("f", b"x" * 1_300_000))))
+
+    assert chunks.content(tree.root.children[b"f"]) == b"x" * 1_300_000
+
+
+def test_gzip_in_several_members_is_one_stream() -> None:
+    data = tar(member("f", b"x" * 3000))
+
+    tree, chunks = apply(gzip.compress(data[:1000]) + gzip.compress(data[1000:]))
+
+    assert chunks.content(tree.root.children[b"f"]) == b"x" * 3000
