@@ -4,6 +4,7 @@ Bytes are plain `int`; money is `Amount`; points in time are `TimestampMs`.
 """
 
 import re
+from fractions import Fraction
 from typing import NewType
 
 KIB = 1024
@@ -52,10 +53,14 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("512M") == 512 * MIB, parse_bytes("1.5GiB") == 1536 * MIB
     (True, True)
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(
+        r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*([KMGT]?)(?:i?B)?",
+        text.strip(),
+        re.IGNORECASE | re.ASCII,
+    )
     if match is None:
         raise ValueError(f"{text!r} is not a size; write for example 512M or 2GiB")
-    return int(float(match[1]) * _BYTE_FACTORS[match[2].upper()])
+    return int(Fraction(match[1]) * _BYTE_FACTORS[match[2].upper()])
 
 
 def format_tft(amount: int) -> str:
@@ -74,7 +79,7 @@ def parse_tft(text: str) -> Amount:
     >>> parse_tft("1.25"), parse_tft("30")
     (12500000, 300000000)
     """
-    match = re.fullmatch(rf"(\d{{1,11}})(?:\.(\d{{1,{_TFT_DECIMALS}}}))?", text.strip())
+    match = re.fullmatch(rf"([0-9]{{1,11}})(?:\.([0-9]{{1,{_TFT_DECIMALS}}}))?", text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not an amount; write for example 12.5 (at most 7 decimals)")
     return Amount(int(match[1]) * TFT + int((match[2] or "").ljust(_TFT_DECIMALS, "0")))
@@ -86,7 +91,7 @@ def parse_duration_seconds(text: str) -> int:
     >>> parse_duration_seconds("90s"), parse_duration_seconds("2h")
     (90, 7200)
     """
-    match = re.fullmatch(r"(\d{1,9})\s*([smhd])", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhd])", text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 30m, 12h or 7d")
     return int(match[1]) * _DURATION_SECONDS[match[2]]
