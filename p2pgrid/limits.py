@@ -208,14 +208,11 @@ ANSWER_CHUNKS_MAX = 64
 ANSWER_BYTES_MAX = 2 * MIB
 """Bytes of chunks that are read, sent and stored at once; a larger single chunk goes alone."""
 
-ANSWER_SECONDS_MAX = 30.0
-"""A peer that takes longer to take in one answer is hung up on: it holds our memory."""
+ANSWER_FRAME_SECONDS_MAX = 30.0
+"""A peer that takes longer to take in one frame is hung up on: it holds our memory."""
 
 ANSWERS_IN_MEMORY_MAX = 64
 """Answers that a node holds for all its peers at once: 150 MB."""
-
-STREAMS_PER_PEER_MAX = 4
-"""Bulk streams that we serve one peer at once; a fair peer needs one for each transfer."""
 
 HOLDER_SILENCE_SECONDS_MAX = 10.0
 """A holder that owes us chunks and sends nothing for so long has failed."""
@@ -508,6 +505,21 @@ WITNESS_RETRY_MS_MAX = 5_000
 LEDGER_RECONCILE_SECONDS = 3.0
 """Pause between two comparisons with a random peer: what gossip lost arrives within seconds."""
 
+LEDGER_NUDGE_SECONDS_MIN = 0.2
+"""Between two pulls from one peer because it knows what we do not."""
+
+LEDGER_CAUGHT_UP_SECONDS_MAX = 10.0
+"""What a payment right after the start waits for the first comparison with a peer."""
+
+LEDGER_PENDING_RETRY_SECONDS = 30.0
+"""Between two attempts to get an operation of our own certified that failed before."""
+
+EVIDENCE_PER_ANSWER = 16
+"""Proofs in one answer; one has at most 17 KiB."""
+
+ALARMS_SHOWN_MAX = 100
+"""Slots with two certificates named in one answer; one is reason enough to stop."""
+
 LEDGER_ASKED_PEERS = 3
 """Peers that a light peer asks for one answer."""
 
@@ -621,9 +633,6 @@ TOOL_SECONDS_MAX = 60.0
 DEAD_SECONDS_MAX = 10.0
 """A killed process is gone after this, or hangs in the kernel and needs a human."""
 
-DEAD_CHECK_SECONDS = 0.01
-"""Between looks whether killed processes are gone: it takes about a millisecond."""
-
 RESTART_SECONDS_MIN = 0.5
 """Before the first restart; doubled for each further end soon after a start."""
 
@@ -668,7 +677,7 @@ CACHE_DISK_BYTES_MIN = 5 * GIB
 CACHE_DISK_BYTES_MAX = 100 * GIB
 """More images than this share no node needs at once."""
 
-CAPACITY_CHECK_SECONDS = 600.0
+CAPACITY_CHECK_SECONDS = 3600.0
 """How often a node measures anew what other programs have left of the disk."""
 
 CAPACITY_DRIFT_BYTES = 1 * GIB
@@ -679,3 +688,8 @@ NODES_LISTED = 100
 
 HISTORY_LISTED_MAX = 10_000
 """Entries of an account's history in one answer."""
+
+# --- node -----------------------------------------------------------------------------------------
+
+HELD_CHECK_SECONDS = 60.0
+"""How often a node looks whether what it holds has changed, besides when it is told."""

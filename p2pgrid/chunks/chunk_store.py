@@ -43,6 +43,10 @@ class ChunkStore(Protocol):
         """Whether a chunk is here. Microseconds."""
         ...
 
+    def chunk_bytes(self, chunk: ChunkId) -> int | None:
+        """Size of a chunk, None when it is not here. Microseconds."""
+        ...
+
     async def get(self, chunk: ChunkId) -> bytes:
         """One chunk. Raises NotFound, also where it is damaged on disk."""
         ...
@@ -69,7 +73,7 @@ class ChunkStore(Protocol):
         ...
 
     async def get_flist(self, flist: FlistId) -> bytes:
-        """A whole `.fl` file. Raises NotFound."""
+        """A whole `.fl` file. Raises NotFound, also where it is damaged on disk."""
         ...
 
     async def read_flist(self, flist: FlistId, *, start: int, bytes_max: int) -> bytes:

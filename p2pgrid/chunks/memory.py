@@ -19,6 +19,10 @@ class MemoryChunkStore:
         """Whether a chunk is here."""
         return chunk in self._chunks
 
+    def chunk_bytes(self, chunk: ChunkId) -> int | None:
+        """Size of a chunk, None when it is not here."""
+        return len(self._chunks[chunk]) if chunk in self._chunks else None
+
     async def get(self, chunk: ChunkId) -> bytes:
         """One chunk. Raises NotFound."""
         if chunk not in self._chunks:

@@ -18,7 +18,7 @@ from p2pgrid.chunks.chunk_store import Blob, ChunkUsage, require_chunk, require_
 from p2pgrid.chunks.flist_files import FlistFiles
 from p2pgrid.chunks.pack_files import PackFiles, Place
 from p2pgrid.chunks.pack_index import PackIndex, pin_key, pin_names
-from p2pgrid.errors import NotFound, StoreFailed
+from p2pgrid.errors import BadChunk, NotFound, StoreFailed
 from p2pgrid.limits import CHUNK_GROUP_BYTES_MAX, FLIST_BYTES_MAX, PACK_BYTES_MAX
 from p2pgrid.model.ids import ChunkId, FlistId, short
 from p2pgrid.store.group_commit import GroupCommit
@@ -75,6 +75,11 @@ class PackStore:
         """Whether a chunk is here."""
         return self._index.place(chunk) is not None
 
+    def chunk_bytes(self, chunk: ChunkId) -> int | None:
+        """Size of a chunk, None when it is not here."""
+        place = self._index.place(chunk)
+        return None if place is None else place.payload_bytes
+
     async def get(self, chunk: ChunkId) -> bytes:
         """One chunk. Raises NotFound, also where it is damaged on disk."""
         (data,) = await self.get_many([chunk])
@@ -108,8 +113,15 @@ class PackStore:
         return self._flists.size_bytes(flist)
 
     async def get_flist(self, flist: FlistId) -> bytes:
-        """A whole `.fl` file. Raises NotFound."""
-        return await self.read_flist(flist, start=0, bytes_max=FLIST_BYTES_MAX)
+        """A whole `.fl` file, verified. Raises NotFound, also where it is damaged on disk."""
+        data = await self.read_flist(flist, start=0, bytes_max=FLIST_BYTES_MAX)
+        try:
+            await trio.to_thread.run_sync(require_flist, flist, data)
+        except BadChunk as error:
+            log.error("flist %s is damaged; forgotten", flist.hex())
+            await self.remove_flist(flist)
+            raise NotFound(f"flist {short(flist)} is not here: it was damaged on disk") from error
+        return data
 
     async def read_flist(self, flist: FlistId, *, start: int, bytes_max: int) -> bytes:
         """A piece of a `.fl` file. Raises NotFound."""

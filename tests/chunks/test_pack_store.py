@@ -234,6 +234,18 @@ async def test_flists_and_pins_are_there_after_a_restart(tmp_path: Path) -> None
     assert not (tmp_path / "packs" / "flists" / "half.part").exists()
 
 
+async def test_a_damaged_flist_is_forgotten_so_that_it_is_fetched_again(tmp_path: Path) -> None:
+    data = b"flist" * 1000
+    async with open_chunk_store(tmp_path, MemoryStore()) as chunks:
+        await chunks.put_flist(flist_id(data), data)
+        (tmp_path / "flists" / f"{flist_id(data).hex()}.fl").write_bytes(data[:-1] + b"?")
+        with pytest.raises(NotFound, match="damaged"):
+            await chunks.get_flist(flist_id(data))
+        assert chunks.flists() == ()
+        await chunks.put_flist(flist_id(data), data)
+        assert await chunks.get_flist(flist_id(data)) == data
+
+
 async def test_an_flist_that_the_disk_refuses_leaves_nothing(tmp_path: Path) -> None:
     data = bytes(50 * KIB)
     async with open_chunk_store(tmp_path, MemoryStore()) as chunks:

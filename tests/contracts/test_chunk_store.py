@@ -36,6 +36,7 @@ async def test_what_was_put_is_there_byte_for_byte(chunks: ChunkStore) -> None:
     for start in range(0, 100, 7):
         await chunks.put(blobs[start : start + 7])
     assert all(chunks.has(one.chunk) for one in blobs)
+    assert [chunks.chunk_bytes(one.chunk) for one in blobs] == [len(one.data) for one in blobs]
     assert await chunks.get_many([one.chunk for one in blobs]) == tuple(one.data for one in blobs)
     for one in blobs:
         assert await chunks.get(one.chunk) == one.data
@@ -44,6 +45,7 @@ async def test_what_was_put_is_there_byte_for_byte(chunks: ChunkStore) -> None:
 async def test_what_is_not_there_is_said(chunks: ChunkStore) -> None:
     await chunks.put([blob(1)])
     assert not chunks.has(blob(2).chunk)
+    assert chunks.chunk_bytes(blob(2).chunk) is None
     assert await chunks.get_many([blob(2).chunk, blob(1).chunk]) == (None, blob(1).data)
     assert await chunks.get_many([]) == ()
     with pytest.raises(NotFound):
