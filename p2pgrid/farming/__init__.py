@@ -1,1 +1,1 @@
-"""What a machine has, and what it earns."""
+"""Farming: what a machine has, what of it is offered, and what that earns."""
