@@ -108,7 +108,7 @@ def decode(cls: type[_R], data: bytes, *, bytes_max: int = RECORD_BYTES_MAX) -> 
             semantic_decoders=_NO_TAGS,
         )
         result = _reader(cast(Any, cls))(plain)
-        is_canonical = cbor2.dumps(plain, canonical=True) == data
+        is_canonical = cbor2.dumps(plain) == data  # the reader let no map or float pass
     except MalformedRecord:
         raise
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -231,16 +231,14 @@ def _reader(wanted: Any) -> _Reader:
 
 
 def _record_reader(cls: type) -> _Reader:
-    readers = [_reader(hint) for _, hint in _field_types(cls)]
-    names = [name for name, _ in _field_types(cls)]
+    columns = [(name, _reader(hint)) for name, hint in _field_types(cls)]
 
     def read(value: object) -> object:
         values = _array(value)
-        if len(values) != len(readers):
-            raise MalformedRecord(f"{cls.__name__} has {len(readers)} fields, got {len(values)}")
-        return cls(
-            **{name: read(one) for name, read, one in zip(names, readers, values, strict=True)}
-        )
+        if len(values) != len(columns):
+            raise MalformedRecord(f"{cls.__name__} has {len(columns)} fields, got {len(values)}")
+        pairs = zip(columns, values, strict=True)
+        return cls(**{name: read_column(one) for (name, read_column), one in pairs})
 
     return read
 
