@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
+from typing import Protocol
 
 import trio
 
@@ -89,7 +90,12 @@ class SocketBulkStream:
                     pass  # closing with unread bytes would destroy what we sent last
             except (Unreachable, trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 log.debug("a bulk connection was closed by both sides: %r", error)
-        await trio.aclose_forcefully(self._stream)
+        self.break_off()
+
+    def break_off(self) -> None:
+        """Close without saying that this is the end."""
+        self._is_closed = True
+        self._socket.close()
 
     async def _send(self, frame: bytes) -> None:
         async with self._turn:
@@ -214,17 +220,26 @@ class BulkServer:
                 del self._served[peer]
 
 
-async def serve_bulk_stream(handler: BulkHandler, peer: NodeId, stream: BulkStream) -> None:
+class ServedStream(BulkStream, Protocol):
+    """What a handler serves."""
+
+    def break_off(self) -> None:
+        """Close so that the other side does not take what it got for all."""
+        ...
+
+
+async def serve_bulk_stream(handler: BulkHandler, peer: NodeId, stream: ServedStream) -> None:
     """Let `handler` work; close after it, and let none of its failures out."""
     try:
         await handler(peer, stream)
+        await stream.aclose()
     except GridError as error:
         log.debug("a bulk connection of %s ended: %s", short(peer), error)
     except Exception:
         # A bug in the handler must not end the node.
         log.exception("the bulk handler failed on %s", short(peer))
     finally:
-        await stream.aclose()
+        stream.break_off()
 
 
 async def _receive_token(stream: trio.SocketStream) -> bytes:

@@ -16,6 +16,7 @@ from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStoreError
 
 from p2pgrid.errors import BrokenProtocol, GridError, PeerError, Unreachable
 from p2pgrid.limits import HELLO_SECONDS_MAX
@@ -56,17 +57,25 @@ class _Session:
 
     def __init__(self, peer: NodeId) -> None:
         self.peer = peer
-        self.settled = trio.Event()
-        """Set once the peer greeted with our network id, or never will."""
-        self.asker: Asker | None = None
         self.is_up = False
-        self.over: GridError = Unreachable(f"the connection to {short(peer)} broke off")
+        self.is_over = False
+        self.asker: Asker | None = None
+        self.complaint: GridError | None = None
+        """Why we hang up."""
+        self._changed = trio.Event()
+
+    def change(self, asker: Asker | None) -> None:
+        """From now on requests go to `asker`, wait for another, or fail as all is over."""
+        self.asker = asker
+        self._changed.set()
+        self._changed = trio.Event()
 
     async def wait_asker(self) -> Asker:
         """Where to send requests. Raises Unreachable."""
-        await self.settled.wait()
-        if self.asker is None:
-            raise Unreachable(str(self.over))
+        while self.asker is None:
+            if self.is_over:
+                raise Unreachable(f"{short(self.peer)}: {self.complaint or 'it is gone'}")
+            await self._changed.wait()
         return self.asker
 
 
@@ -169,7 +178,7 @@ class Peers:
             else:
                 raise BrokenProtocol(f"{short(peer)} keeps breaking the control stream")
         except GridError as error:
-            session.over = error
+            session.complaint = session.complaint or error
             level = logging.WARNING if isinstance(error, PeerError) else logging.DEBUG
             log.log(level, "hanging up on %s: %s", short(peer), error)
             await self._hang_up(ID(peer_id_bytes(peer)))
@@ -187,17 +196,16 @@ class Peers:
         try:
             with trio.fail_after(HELLO_SECONDS_MAX):
                 self._check(session.peer, await say_hello(stream, self._hello()))
-            session.asker = Asker(stream, session.peer)
-            session.settled.set()
+            asker = Asker(stream, session.peer)
+            session.change(asker)
             self._up(session)
-            await session.asker.run()
-            if session.asker.must_hang_up:
-                raise session.asker.ended or Unreachable("it is gone")
+            await asker.run()
+            if asker.must_hang_up:
+                raise asker.ended or Unreachable("it is gone")
         except trio.TooSlowError:
             raise Unreachable("it does not greet") from None
         finally:
-            session.asker = None
-            session.settled = trio.Event()
+            session.change(None)
             await stream.aclose()
 
     async def _open_stream(self, peer: NodeId) -> Libp2pStream:
@@ -228,14 +236,22 @@ class Peers:
     def _end(self, session: _Session) -> None:
         peer = session.peer
         del self._sessions[peer]
-        session.settled.set()
+        session.is_over = True
+        session.change(None)
         self._standing.forget(peer)
         if self.gossip is not None:
             self.gossip.forget(peer)
-        self._swarm.peerstore.clear_peerdata(ID(peer_id_bytes(peer)))
+        self._forget_addresses(ID(peer_id_bytes(peer)))
         if session.is_up:
-            log.info("%s is gone: %s", short(peer), session.over)
+            log.info("%s is gone: %s", short(peer), session.complaint or "it hung up")
             self.events.tell(PeerDown(peer))
+
+    def _forget_addresses(self, peer_id: ID) -> None:
+        """Keys cost nothing to make: what libp2p notes of every peer it met would fill memory."""
+        try:
+            self._swarm.peerstore.clear_peerdata(peer_id)
+        except PeerStoreError:
+            log.debug("libp2p had noted nothing of %s", peer_id)
 
     async def _hang_up(self, peer_id: ID) -> None:
         with trio.CancelScope(shield=True):
@@ -254,6 +270,8 @@ class Peers:
                 await self._answer(stream, peer)
         except PeerError as error:
             log.warning("hanging up on %s: %s", peer_id, error)
+            if peer in self._sessions:
+                self._sessions[peer].complaint = error
             await self._hang_up(peer_id)
         except (Unreachable, trio.TooSlowError) as error:
             log.debug("the control stream of %s ended: %s", peer_id, error)

@@ -38,6 +38,8 @@ class Method(StrEnum):
     LEDGER_ACCOUNT = "ledger.account"
     LEDGER_ESCROW = "ledger.escrow"
     LEDGER_HISTORY = "ledger.history"
+    LEDGER_EVIDENCE = "ledger.evidence"
+    LEDGER_STATUS = "ledger.status"
     RESERVATION_REQUEST = "reservation.request"
     RESERVATION_FUNDED = "reservation.funded"
     RESERVATION_STATUS = "reservation.status"
@@ -104,7 +106,7 @@ class BulkStream(Protocol):
 
 
 BulkHandler = Callable[[NodeId, BulkStream], Awaitable[None]]
-"""Serves one bulk connection; the stream is closed when it returns or raises."""
+"""Serves one bulk connection. The stream ends when it returns, and breaks off when it raises."""
 
 
 class Network(Protocol):
