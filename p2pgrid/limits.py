@@ -523,6 +523,12 @@ ALARMS_SHOWN_MAX = 100
 LEDGER_ASKED_PEERS = 3
 """Peers that a light peer asks for one answer."""
 
+LEDGER_TRIED_PEERS_MAX = 8
+"""Peers that a light peer tries for one question before it gives up."""
+
+EVIDENCE_PAGES_MAX = 16
+"""Pages of proofs that a light peer takes from one peer."""
+
 HISTORY_ENTRIES_MAX = 500
 """Entries in one answer about an account; fits a frame."""
 

@@ -1,10 +1,12 @@
 """Control groups: what a container used, and removing what it leaves. Versions 1, 2 and hybrid."""
 
 import os
+import select
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -44,16 +46,46 @@ def read_usage(cgroup: str) -> CgroupUsage:
     )
 
 
-def kill_group(cgroup: str) -> bool:
-    """Kill every process in `cgroup`. Returns whether there were any."""
-    found = False
+def kill_group(cgroup: str, seconds: float) -> bool:
+    """Kill every process in `cgroup`, also those that are just being made.
+
+    Returns:
+        Whether none was left within `seconds`.
+    """
+    deadline = monotonic() + seconds
+    while pids := _pids_in(cgroup):
+        for pid in pids:
+            _kill_process(pid, deadline)
+        if monotonic() > deadline:
+            return False
+    return True
+
+
+def _pids_in(cgroup: str) -> set[int]:
+    found: set[int] = set()
     for hierarchy in hierarchies():
-        with suppress(OSError):  # gone in between
-            for pid in (hierarchy / cgroup.lstrip("/") / "cgroup.procs").read_text().split():
-                found = True
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
+        with suppress(OSError):  # there is none, or it went in between
+            procs = (hierarchy / cgroup.lstrip("/") / "cgroup.procs").read_text()
+            found |= {int(pid) for pid in procs.split()}
     return found
+
+
+def _kill_process(pid: int, deadline: float) -> None:
+    """Kill a process and wait for its end; as its parent, let it go."""
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll(max(0.0, deadline - monotonic()) * 1000)
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, process, os.WEXITED | os.WNOHANG)
+    finally:
+        os.close(process)
 
 
 def remove_group(cgroup: str) -> None:

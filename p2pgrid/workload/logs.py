@@ -2,7 +2,8 @@
 
 The container holds the file open and goes on writing when the node program is gone. So the file
 is never replaced: its end is copied away and it is cut to nothing; the next line then starts a
-new beginning. What is written between copy and cut is lost.
+new beginning. What is written between copy and cut is lost; and a program that opens
+`/dev/stdout` to overwrite it, not to append, empties its own log.
 """
 
 import os

@@ -21,6 +21,7 @@ from p2pgrid.workload.tool import run_tool
 _INET6 = 10  # AF_INET6
 _NODAD = 0x02  # IFA_F_NODAD: the address is ours by derivation; good at once, not in a second
 _PERMANENT = 0x80  # NUD_PERMANENT: no message of a container can change it
+_STATIC = 0x40  # NUD_NOARP; in a bridge's table NUD_PERMANENT means the bridge itself
 _OF_BRIDGE = 0x04  # NTF_MASTER: in the table of the port's bridge, not of the port
 _NO_LINK_LOCAL = 1  # IN6_ADDR_GEN_MODE_NONE
 _SETTINGS = Path("/proc/sys/net")
@@ -144,7 +145,7 @@ def _add_link(names: ContainerNames, network: Path) -> None:
             "replace",
             ifindex=link,
             lladdr=names.hardware_address,
-            state=_PERMANENT,
+            state=_STATIC,
             flags=_OF_BRIDGE,
         )
         links.neigh(

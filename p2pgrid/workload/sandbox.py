@@ -22,7 +22,6 @@ from functools import cache
 from importlib.resources import files
 from ipaddress import IPv6Address
 from pathlib import Path
-from time import monotonic, sleep
 
 from p2pgrid import limits
 from p2pgrid.errors import CannotRun
@@ -171,13 +170,9 @@ def make_run_directories(node: NodeNames) -> None:
 def remove_process(node: NodeNames, tag: str) -> None:
     """Kill all processes of a container and make runc forget it. Raises CannotRun. Repeatable."""
     runtime = Runtime(node.runtime_directory)
-    runtime.delete(tag)
     cgroup = f"{node.cgroup}/{tag}"
-    deadline = monotonic() + limits.DEAD_SECONDS_MAX
-    while kill_group(cgroup):
-        if monotonic() > deadline:
-            raise CannotRun(f"processes in control group {cgroup} can not be killed")
-        sleep(limits.DEAD_CHECK_SECONDS)
+    if not kill_group(cgroup, limits.DEAD_SECONDS_MAX):
+        raise CannotRun(f"processes in control group {cgroup} can not be killed")
     runtime.delete(tag)
     shutil.rmtree(runtime.directory / tag, ignore_errors=True)  # what even runc can not read
     remove_group(cgroup)

@@ -199,11 +199,15 @@ class WorkloadService:
             reservation: self._sandboxes(reservation, workloads)
             for reservation, workloads in keep.items()
         }
-        everything = [sandbox for sandboxes in groups.values() for sandbox in sandboxes]
-        await self._blocking(self._machine.remove_orphans, everything, set(keep))
+        wanted = [sandbox for sandboxes in groups.values() for sandbox in sandboxes]
+        wanted += [w.sandbox for g in self._groups.values() for w in g.containers.values()]
+        known = set(keep) | set(self._groups)
+        await self._blocking(self._machine.remove_orphans, wanted, known)
         for reservation, sandboxes in groups.items():
             group = self._groups.setdefault(reservation, _Group())
             for sandbox in sandboxes:
+                if sandbox.container.name in group.containers:
+                    continue
                 process = await self._blocking(self._machine.adopt, sandbox)
                 if process is not None or await self._blocking(self._machine.is_over, sandbox):
                     self._watch(group, sandbox, process)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,7 @@ class LocalImages:
     """Knows one image."""
 
     root: Path
-    config: ImageConfig = ImageConfig(command=("sh",))
+    config: ImageConfig = field(default_factory=ImageConfig)
 
     async def prepare(self, flist: FlistId) -> PreparedImage:
         await trio.lowlevel.checkpoint()
@@ -92,7 +92,9 @@ class Machine:
 
     def traces(self) -> list[str]:
         """Everything on the machine that belongs to this node."""
-        listed = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True)
+        listed = subprocess.run(
+            ["nft", "list", "tables"], capture_output=True, text=True, check=True
+        )
         return sorted(
             [
                 *(f"container {tag}" for tag in containers_found(self.names)),
@@ -113,6 +115,19 @@ class Machine:
         for tag in containers_found(self.names):
             remove_container(self.names, tag)
         remove_node(self.names)
+        reap_orphans()
+
+
+def reap_orphans() -> None:
+    """Let go of what a killed program left to us.
+
+    A service that was open in this process has made it the parent of orphans; elsewhere that
+    would be the machine's first process.
+    """
+    for file in Path("/proc/self/task").glob("*/children"):
+        for pid in file.read_text().split():
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                os.waitid(os.P_PID, int(pid), os.WEXITED | os.WNOHANG)
 
 
 def loops_of(directory: Path) -> list[str]:
