@@ -5,13 +5,8 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
+from p2pgrid import limits
 from p2pgrid.errors import Refused
-from p2pgrid.limits import (
-    QUOTE_SECONDS,
-    QUOTES_MAX,
-    QUOTES_PER_CONSUMER_MAX,
-    REQUEST_AHEAD_SECONDS_MAX,
-)
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, FarmId, NodeId, RecordId
@@ -59,7 +54,9 @@ def check_request(
         raise Refused("this node does not serve reservations of several signers yet")
     if request.grace_seconds and not can_pause:
         raise Refused("this node keeps nothing after the end of a reservation; ask without grace")
-    if request.starts_at_ms > now_ms + REQUEST_AHEAD_SECONDS_MAX * SECOND_MS:
+    if request.grace_seconds > limits.GRACE_SECONDS_MAX:
+        raise Refused("this node keeps things for at most 30 days after the end")
+    if request.starts_at_ms > now_ms + limits.REQUEST_AHEAD_SECONDS_MAX * SECOND_MS:
         raise Refused("this node reserves at most a day ahead")
     if ends_at_ms <= now_ms:
         raise Refused("the reservation would be over before it starts")
@@ -71,7 +68,7 @@ def check_room(
     """Whether there is room for `request` besides `reservations`. Raises Refused."""
     quotes = [one for one in reservations if one.phase is Phase.QUOTED]
     own = [one for one in quotes if one.request.consumer == request.consumer]
-    if len(own) >= QUOTES_PER_CONSUMER_MAX or len(quotes) >= QUOTES_MAX:
+    if len(own) >= limits.QUOTES_PER_CONSUMER_MAX or len(quotes) >= limits.QUOTES_MAX:
         raise Refused("too many quotes are waiting to be paid; pay them, or ask in a minute")
     lacking = lacking_text(request.needs, offer.capacity.less(occupied(reservations)))
     if lacking:
@@ -93,5 +90,5 @@ def quote_for(
         request=identity,
         price_per_hour=price,
         deposit=deposit_for(price, request.duration_seconds),
-        valid_until_ms=TimestampMs(now_ms + QUOTE_SECONDS * SECOND_MS),
+        valid_until_ms=TimestampMs(now_ms + limits.QUOTE_SECONDS * SECOND_MS),
     )

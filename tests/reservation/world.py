@@ -155,6 +155,7 @@ class FakeLedger:
         self.burnt = 0
         self.escrows: dict[RecordId, FakeEscrow] = {}
         self.settlements = 0
+        self.refused = 0
         self.is_down = False
 
     @property
@@ -231,7 +232,11 @@ class LedgerAccess:
         if self._ledger.is_down:
             raise Unreachable("no quorum")
         await self._process.step()
-        identity = self._ledger.apply(AccountId(bytes(key.verify_key)), payload)
+        try:
+            identity = self._ledger.apply(AccountId(bytes(key.verify_key)), payload)
+        except Refused:
+            self._ledger.refused += 1
+            raise
         await self._process.step()
         return identity
 
