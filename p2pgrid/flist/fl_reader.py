@@ -34,6 +34,7 @@ _MAGIC = b"SQLite format 3\0"
 _STEPS_PER_CALL = 1_000_000
 _PRAGMAS = frozenset({"trusted_schema", "cell_size_check", "query_only", "quick_check"})
 _WORD = re.compile(r"[a-z_]+|\d+")
+_COMMENT = re.compile(r"--[^\n]*")
 _WORDS = frozenset(_WORD.findall((TABLES + INDEXES).lower())) | {"text", "blob", "not", "null"}
 _COLUMNS = {
     "inode": ("ino", "parent", "name", "size", "uid", "gid", "mode", "rdev", "ctime", "mtime"),
@@ -129,12 +130,13 @@ def _check_schema(database: sqlite3.Connection) -> None:
     for kind, name, sql in database.execute("SELECT type, name, sql FROM sqlite_master"):
         if sql is None and kind == b"index":
             continue  # SQLite's own, for a primary key
-        text = sql.decode().lower() if isinstance(sql, bytes) else ""
+        # No quotes are allowed below, so nothing can make SQLite see less of a comment than we.
+        text = _COMMENT.sub("", sql.decode().lower()) if isinstance(sql, bytes) else ""
         rest = _WORD.sub("", text)
         if (
             kind not in (b"table", b"index")
             or not set(_WORD.findall(text)) <= _WORDS | {"sqlite_sequence", "seq"}
-            or rest.strip('() ,;`"\n\r\t')
+            or rest.strip("() ,;\n\r\t")
         ):
             raise BadImage(f"flist holds something else than tables of files: {show(name)}")
         if kind == b"table":

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import zstandard
@@ -14,7 +14,7 @@ from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.flist.blocks import Block, decode_block
 from p2pgrid.flist.layers import apply_layer, decompress
 from p2pgrid.flist.packing import Packer
-from p2pgrid.flist.tree import Entry, ImageTree
+from p2pgrid.flist.tree import Entry, ImageTree, walk
 from p2pgrid.model.ids import ChunkId
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -35,7 +35,10 @@ def member(
 
 
 def directory(name: str, **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    return member(name, kind=tarfile.DIRTYPE, **{"mode": 0o755, **fields})
+    info, data = member(name, kind=tarfile.DIRTYPE, mode=0o755)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, data
 
 
 def symlink(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
@@ -99,8 +102,6 @@ def apply(*layers: bytes) -> tuple[ImageTree, Chunks]:
 
 
 def paths(tree: ImageTree) -> list[str]:
-    from p2pgrid.flist.tree import walk
-
     return [path.decode() for path, _ in walk(tree.root)][1:]
 
 
@@ -121,10 +122,10 @@ def write_layout(
         (blobs / digest).write_bytes(data)
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    how = {
+    how: Callable[[bytes], bytes] = {
         "gzip": lambda data: gzip.compress(data, mtime=0),
         "zstd": zstandard.compress,
-        "plain": lambda data: data,
+        "plain": bytes,
     }[compress]
     digests = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]
     document = {
