@@ -178,7 +178,7 @@ class ExplorerService:
     async def run(self) -> None:
         """Listen, answer and catch up until cancelled."""
         channels = [
-            self._network.subscribe(topic, self._validator(topic))
+            self._network.subscribe(topic, partial(self.judge, topic))
             for topic in (Topic.CAPACITY, Topic.HUB)
         ]
         self._network.serve(Method.RECONCILE_EXPLORER, self._answer_reconcile)
@@ -192,22 +192,20 @@ class ExplorerService:
             nursery.start_soon(self._catch_up)
             nursery.start_soon(self._expire)
 
-    def _validator(self, topic: Topic) -> Callable[[NodeId, bytes], Verdict]:
-        def validate(forwarder: NodeId, data: bytes) -> Verdict:
-            if forwarder == self._network.id:
-                return Verdict.ACCEPT  # our own, on its way out
-            try:
-                signed = verify_record(data, self._network_id)
-            except PeerError as error:
-                log.info("%s forwarded garbage: %s", short(forwarder), error)
-                return Verdict.REJECT
-            if signed is None:
-                return Verdict.IGNORE
-            if (kind_of(type(signed.record)) in HUB_KINDS) != (topic is Topic.HUB):
-                return Verdict.REJECT
-            return self._hear(signed)
-
-        return validate
+    def judge(self, topic: Topic, forwarder: NodeId, data: bytes) -> Verdict:
+        """Take a gossip message into the view, and say what becomes of it."""
+        if forwarder == self._network.id:
+            return Verdict.ACCEPT  # our own, on its way out
+        try:
+            signed = verify_record(data, self._network_id)
+        except PeerError as error:
+            log.info("%s forwarded garbage: %s", short(forwarder), error)
+            return Verdict.REJECT
+        if signed is None:
+            return Verdict.IGNORE
+        if (kind_of(type(signed.record)) in HUB_KINDS) != (topic is Topic.HUB):
+            return Verdict.REJECT
+        return self._hear(signed)
 
     def _hear(self, signed: Signed[ExplorerRecord]) -> Verdict:
         """Take a verified record from gossip. Timing and rate are never the forwarder's fault."""

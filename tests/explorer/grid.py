@@ -1,13 +1,13 @@
-"""Records of an imagined grid, and a network of peers in one process."""
+"""Records of an imagined grid, and peers of it in one process."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import trio
 from nacl.signing import SigningKey
 
-from p2pgrid.errors import NotFound, Unreachable
 from p2pgrid.explorer.announce import NodeFacts, Stamp, announcement_of
 from p2pgrid.explorer.records import ExplorerRecord
 from p2pgrid.model.capacity import Capacity
@@ -15,19 +15,8 @@ from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
 from p2pgrid.model.ids import AccountId, FarmId, FlistId, NetworkId, NodeId
 from p2pgrid.model.node import CapacityUpdate, Feature, Hardware, Location, NodeAnnouncement
-from p2pgrid.net.network import (
-    BulkHandler,
-    BulkStream,
-    GossipMessage,
-    Method,
-    PeerDown,
-    PeerEvent,
-    PeerUp,
-    RequestHandler,
-    Topic,
-    Validator,
-    Verdict,
-)
+from p2pgrid.net.memory import MemoryHub
+from p2pgrid.net.network import Network
 from p2pgrid.units import GIB, TimestampMs
 from p2pgrid.wire.signed import Signed, sign
 
@@ -160,105 +149,41 @@ def holdings(
     return sign(held, key_of(number), GRID)
 
 
-class Switchboard:
-    """Peers in one process that hear each other at once, unless they are kept apart."""
+class World:
+    """Peers over the in-memory network; who joins is connected to all that can be reached."""
 
-    def __init__(self) -> None:
-        self.peers: dict[NodeId, SwitchboardNetwork] = {}
-        self.apart: set[frozenset[NodeId]] = set()
-        self.is_gossip_lost = False
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.hub = MemoryHub(seed=1)
+        self.networks: dict[int, Network] = {}
+        self._nursery = nursery
 
-    def join(self, number: int) -> "SwitchboardNetwork":
-        peer = SwitchboardNetwork(self, node_of(number))
-        self.peers[peer.id] = peer
-        for other in peer.peers():
-            self.peers[other].tell(PeerUp(peer.id))
-            peer.tell(PeerUp(other))
-        return peer
+    async def join(self, number: int) -> Network:
+        network: Network = await self._nursery.start(self._hold, number)
+        await self._connect(network, self.networks.values())
+        self.networks[number] = network
+        return network
 
-    def keep_apart(self, *numbers: int, of: Sequence[int]) -> None:
-        for one in numbers:
-            for other in of:
-                self.apart.add(frozenset((node_of(one), node_of(other))))
+    def partition(self, *groups: Sequence[int]) -> None:
+        self.hub.partition(*[[node_of(number) for number in group] for group in groups])
 
-    def heal(self) -> None:
-        pairs, self.apart = self.apart, set()
-        for one, other in map(sorted, pairs):
-            self.peers[NodeId(one)].tell(PeerUp(NodeId(other)))
-            self.peers[NodeId(other)].tell(PeerUp(NodeId(one)))
+    async def heal(self) -> None:
+        self.hub.heal()
+        for network in self.networks.values():
+            await self._connect(network, self.networks.values())
+
+    async def _hold(self, number: int, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        async with self.hub.open(key_of(number)) as network:
+            task_status.started(network)
+            await trio.sleep_forever()
+
+    async def _connect(self, network: Network, others: Iterable[Network]) -> None:
+        for other in others:
+            if other is not network and other.id not in network.peers():
+                await network.connect(other.addresses()[0])
 
 
-class SwitchboardNetwork:
-    """One peer of a switchboard."""
-
-    def __init__(self, board: Switchboard, identity: NodeId) -> None:
-        self.id = identity
-        self.heard: list[tuple[NodeId, Verdict]] = []
-        self._board = board
-        self._validators: dict[Topic, Validator] = {}
-        self._handlers: dict[Method, RequestHandler] = {}
-        self._readers: list[trio.MemorySendChannel[PeerEvent]] = []
-
-    def addresses(self) -> tuple[str, ...]:
-        return ()
-
-    def peers(self) -> tuple[NodeId, ...]:
-        others = sorted(set(self._board.peers) - {self.id})
-        return tuple(one for one in others if frozenset((one, self.id)) not in self._board.apart)
-
-    def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
-        send, receive = trio.open_memory_channel[PeerEvent](100)
-        self._readers.append(send)
-        return receive
-
-    def tell(self, event: PeerUp | PeerDown) -> None:
-        for reader in self._readers:
-            reader.send_nowait(event)
-
-    def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
-        return ()
-
-    def learn_addresses(self, peer: NodeId, addresses: Sequence[str]) -> None:
-        pass
-
-    async def connect(self, address: str) -> NodeId:
-        raise Unreachable(address)
-
-    async def publish(self, topic: Topic, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
-        self._forward(topic, data, {self.id})
-
-    def _forward(self, topic: Topic, data: bytes, reached: set[NodeId]) -> None:
-        for other in self.peers():
-            peer = self._board.peers[other]
-            if other in reached or topic not in peer._validators or self._board.is_gossip_lost:
-                continue
-            reached.add(other)
-            verdict = peer._validators[topic](self.id, data)
-            peer.heard.append((self.id, verdict))
-            if verdict is Verdict.ACCEPT:
-                peer._forward(topic, data, reached)
-
-    def subscribe(
-        self, topic: Topic, validate: Validator
-    ) -> trio.MemoryReceiveChannel[GossipMessage]:
-        self._validators[topic] = validate
-        return trio.open_memory_channel[GossipMessage](0)[1]
-
-    async def request(self, peer: NodeId, method: Method, body: bytes) -> bytes:
-        await trio.sleep(0.01)
-        if peer not in self.peers():
-            raise Unreachable("no connection")
-        handler = self._board.peers[peer]._handlers.get(method)
-        if handler is None:
-            raise NotFound(f"{method} is not served")
-        return await handler(self.id, body)
-
-    def serve(self, method: Method, handler: Callable[[NodeId, bytes], Awaitable[bytes]]) -> None:
-        self._handlers[method] = handler
-
-    async def open_bulk(self, peer: NodeId) -> BulkStream:
-        raise Unreachable("no bulk here")
-
-    def serve_bulk(self, handler: BulkHandler) -> None:
-        pass
+@asynccontextmanager
+async def open_world() -> AsyncGenerator[World, None]:
+    async with trio.open_nursery() as nursery:
+        yield World(nursery)
+        nursery.cancel_scope.cancel()

