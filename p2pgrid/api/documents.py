@@ -8,9 +8,9 @@ from typing import Any
 
 
 def to_json(value: Any) -> Any:
-    """The JSON form of a record, or of anything made of records.
+    r"""The JSON form of a record, or of anything made of records.
 
-    >>> to_json((b"\\x01\\xff", None, 3))
+    >>> to_json((b"\x01\xff", None, 3))
     ['01ff', None, 3]
     """
     if isinstance(value, bytes):

@@ -1,27 +1,35 @@
 """The `p2pgrid` command. One module per noun; each command is one screen of code.
 
 Nothing here imports libp2p (3 s): commands talk to a running node, and only
-`node run` becomes one.
+`node run` becomes one. A noun's module is imported when it is called for.
 """
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from p2pgrid.cli.client import NodeClient
-from p2pgrid.cli.completion import completion
-from p2pgrid.cli.demo import demo
-from p2pgrid.cli.farms import farms
-from p2pgrid.cli.flist import flist
-from p2pgrid.cli.grid import grid
-from p2pgrid.cli.ledger import ledger
-from p2pgrid.cli.node import node
-from p2pgrid.cli.nodes import nodes
-from p2pgrid.cli.output import NearestGroup
-from p2pgrid.cli.reservations import reservations
-from p2pgrid.cli.reserve import reserve, run
-from p2pgrid.cli.wallet import wallet
+from p2pgrid.cli.nearest import NearestGroup
+
+COMMANDS = {
+    "node": "Be a node of the grid.",
+    "nodes": "Look for capacity that nodes of the grid offer.",
+    "farms": "Look for farms; create and change your own.",
+    "grid": "Found a grid of your own, or look at one.",
+    "wallet": "Hold and send TFT.",
+    "ledger": "See how the ledger stands.",
+    "flist": "Turn images into flists, and publish them.",
+    "run": "Run a container on the grid, paid from your account.",
+    "reserve": "Reserve what a TOML document says.",
+    "reservations": "See and end what you reserved.",
+    "demo": "Show a whole grid at work.",
+    "completion": "Print the completion script of a shell.",
+}
+"""Each command, in the order of its use, with its line in the help of `p2pgrid`."""
+
+_MODULES = {"run": "reserve"}
+"""Where a command is, if not in the module of its name."""
 
 
 def default_data() -> Path:
@@ -31,8 +39,30 @@ def default_data() -> Path:
     return Path.home() / ".local" / "share" / "p2pgrid"
 
 
+class _Nouns(NearestGroup):
+    """Imports a command only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"p2pgrid.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
 @click.group(
-    cls=NearestGroup,
+    cls=_Nouns,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
@@ -55,10 +85,6 @@ def main(ctx: click.Context, data: Path) -> None:
       p2pgrid nodes list --cores 2 --memory 4G     look for capacity
       p2pgrid run publisher/name:tag               run a container somewhere
     """
+    from p2pgrid.cli.client import NodeClient
+
     ctx.obj = NodeClient(data)
-
-
-for command in (
-    node, nodes, farms, grid, wallet, ledger, flist, run, reserve, reservations, demo, completion,
-):  # fmt: skip
-    main.add_command(command)

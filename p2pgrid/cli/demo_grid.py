@@ -1,7 +1,6 @@
 """The processes of a demo grid: nodes and a light peer on loopback, each with a data directory."""
 
 import ctypes
-import os
 import signal
 import socket
 import subprocess
@@ -128,7 +127,7 @@ def wait_until(what: str, is_so: Callable[[], bool], *, seconds_max: float) -> N
 
 def machine_traces() -> set[str]:
     """What running workloads leave on a machine while they run: links, namespaces, mounts."""
-    links = {f"link {name}" for name in os.listdir("/sys/class/net")}
+    links = {f"link {one.name}" for one in Path("/sys/class/net").iterdir()}
     spaces = Path("/run/netns")
     names = {f"namespace {one.name}" for one in spaces.iterdir()} if spaces.is_dir() else set()
     mounts = {

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     age,
     errors_shown,
     json_option,
@@ -78,7 +78,7 @@ def show_farm(client: NodeClient, farm: str, as_json: bool) -> None:
 @click.option("--member", "members", multiple=True, help="Further node ids that may claim it.")
 @json_option
 @click.pass_obj
-def create_farm(client: NodeClient, as_json: bool, **document: Any) -> None:
+def create_farm(client: NodeClient, /, as_json: bool, **document: Any) -> None:
     """Create a farm, or change your own; this node becomes its member.
 
     Its key is kept in the data directory as wallet `farm`; keep a copy of it.

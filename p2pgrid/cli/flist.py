@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     age,
     errors_shown,
     follow,
@@ -68,9 +68,7 @@ def convert(
 @click.option("--description", default="", help="Shown by `flist list`.")
 @json_option
 @click.pass_obj
-def publish(
-    client: NodeClient, flist_id: str, name: str, description: str, as_json: bool
-) -> None:
+def publish(client: NodeClient, flist_id: str, name: str, description: str, as_json: bool) -> None:
     """Give an flist of this node a NAME[:TAG] that the whole grid can use.
 
     \b

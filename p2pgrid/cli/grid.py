@@ -7,9 +7,9 @@ import click
 
 from p2pgrid import clock, keys
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     errors_shown,
     json_option,
     print_fields,
@@ -40,7 +40,7 @@ def grid() -> None:
 )  # fmt: skip
 @json_option
 @click.pass_obj
-def create(
+def create(  # noqa: PLR0913, PLR0917 - one for each option
     client: NodeClient,
     name: str,
     witnesses: tuple[str, ...],

@@ -3,9 +3,9 @@
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     errors_shown,
     json_option,
     print_fields,

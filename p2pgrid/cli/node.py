@@ -11,9 +11,9 @@ import click
 
 from p2pgrid import keys
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     age,
     errors_shown,
     json_option,
@@ -49,7 +49,7 @@ def node() -> None:
     help="Default: node.toml in the data directory, if there.",
 )  # fmt: skip
 @click.pass_obj
-def run(client: NodeClient, grid: Path | None, config: Path | None, **options: Any) -> None:
+def run(client: NodeClient, /, grid: Path | None, config: Path | None, **options: Any) -> None:
     """Run a node until it is stopped by Ctrl-C or SIGTERM.
 
     It keeps everything in the data directory, and starts again where it was.

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     age,
     errors_shown,
     json_option,
@@ -39,7 +39,7 @@ def nodes() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @json_option
 @click.pass_obj
-def list_nodes(client: NodeClient, as_json: bool, **filters: Any) -> None:
+def list_nodes(client: NodeClient, /, as_json: bool, **filters: Any) -> None:
     """List nodes, the cheapest first.
 
     \b

@@ -1,6 +1,5 @@
 """What commands print: tables for people, JSON for programs, progress while it lasts, errors."""
 
-import difflib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,21 +26,6 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, one object per line."
 )
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
-
-
-class NearestGroup(click.Group):
-    """A group whose unknown commands name the nearest that exists."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Like click's, with a suggestion."""
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.4)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; see {ctx.command_path} --help"
-            raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
 
 class NodeSilent(click.ClickException):
@@ -126,9 +110,7 @@ def follow(messages: Iterable[dict[str, Any]], *, as_json: bool) -> Any:
         return _result_of(messages, show)
 
 
-def _result_of(
-    messages: Iterable[dict[str, Any]], show: Callable[[dict[str, Any]], None]
-) -> Any:
+def _result_of(messages: Iterable[dict[str, Any]], show: Callable[[dict[str, Any]], None]) -> Any:
     for message in messages:
         if "progress" in message:
             show(message["progress"])

@@ -7,7 +7,7 @@ import click
 from p2pgrid.units import parse_bytes, parse_duration_seconds, parse_tft
 
 
-class Quantity(click.ParamType):
+class Quantity(click.ParamType[int]):
     """An integer with a unit, read by one of the parsers of `units`."""
 
     def __init__(self, name: str, parse: Callable[[str], int]) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     confirm,
     errors_shown,
     json_option,

@@ -15,7 +15,6 @@ from p2pgrid.cli.output import (
     print_table,
 )
 from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION
-from p2pgrid.cli.wallet import wallet_option
 from p2pgrid.errors import NoFittingNode
 from p2pgrid.units import GIB, MIB, format_tft
 
@@ -46,12 +45,11 @@ except_option = click.option(
 @price_option
 @node_option
 @except_option
-@wallet_option
 @dry_run_option
 @json_option
 @click.pass_obj
-def run(client: NodeClient, as_json: bool, **wanted: Any) -> None:
-    """Run a container on the grid, paid from your wallet.
+def run(client: NodeClient, /, as_json: bool, **wanted: Any) -> None:
+    """Run a container on the grid, paid from your account.
 
     IMAGE is publisher/name:tag or the id of an flist. COMMAND replaces the image's own.
 
@@ -70,11 +68,10 @@ def run(client: NodeClient, as_json: bool, **wanted: Any) -> None:
 @price_option
 @node_option
 @except_option
-@wallet_option
 @dry_run_option
 @json_option
 @click.pass_obj
-def reserve(client: NodeClient, file: Path, as_json: bool, **wanted: Any) -> None:
+def reserve(client: NodeClient, /, file: Path, as_json: bool, **wanted: Any) -> None:
     """Reserve what a TOML document says.
 
     \b

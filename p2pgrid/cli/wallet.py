@@ -6,9 +6,9 @@ import click
 
 from p2pgrid import keys
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
-    NearestGroup,
     confirm,
     errors_shown,
     json_option,
@@ -115,7 +115,7 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
 @yes_option
 @json_option
 @click.pass_obj
-def send(
+def send(  # noqa: PLR0913, PLR0917 - one for each option
     client: NodeClient, account: str, amount: int, wallet: str, memo: str, yes: bool, as_json: bool
 ) -> None:
     """Pay AMOUNT TFT to ACCOUNT; done when a quorum of witnesses has certified it.

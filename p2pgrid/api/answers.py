@@ -1,0 +1,103 @@
+"""How the control API answers: JSON, lines of progress, errors as class and message."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from p2pgrid.api.documents import to_json
+from p2pgrid.errors import BadInput, GridError, NotFound, Unreachable
+from p2pgrid.limits import CONTROL_BODY_BYTES_MAX, PROGRESS_SECONDS
+
+Json = Any
+OnProgress = Callable[[str, int, int], None]
+"""(phase, done, total); callable from any thread; total 0 when unknown."""
+Work = Callable[[OnProgress], Awaitable[Json]]
+
+
+def json_answer(value: object) -> JSONResponse:
+    """A record, or anything made of records, as JSON."""
+    return JSONResponse(to_json(value))
+
+
+def error_document(error: GridError) -> dict[str, str]:
+    """What went wrong, for a client that raises the same class again."""
+    return {"error": type(error).__name__, "message": str(error)}
+
+
+def error_answer(_: Request, error: Exception) -> Response:
+    """The answer to a request that raised a GridError."""
+    assert isinstance(error, GridError), "registered for GridError only"
+    status = 400
+    if isinstance(error, NotFound):
+        status = 404
+    elif isinstance(error, Unreachable):
+        status = 504
+    return JSONResponse(error_document(error), status_code=status)
+
+
+async def read_json(request: Request) -> dict[str, Json]:
+    """The body of a request as a JSON object. Raises BadInput."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > CONTROL_BODY_BYTES_MAX:
+            raise BadInput(f"the request is longer than {CONTROL_BODY_BYTES_MAX} bytes")
+    try:
+        document = json.loads(body or b"{}")
+    except ValueError as error:
+        raise BadInput(f"the request is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadInput("the request is not a JSON object")
+    return document
+
+
+class ProgressAnswer(Response):
+    """Does its work while it answers: a line of JSON for progress now and then, the result last.
+
+    The status is sent before the work begins, so an error is a line too.
+    """
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(media_type="application/x-ndjson")
+        self._work = work
+        self._latest: dict[str, tuple[int, int]] = {}
+        self._outcome: dict[str, Json] | None = None
+        self._is_done = trio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Answer one request."""
+        headers = [(b"content-type", b"application/x-ndjson")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._run)
+            while not self._is_done.is_set():
+                with trio.move_on_after(PROGRESS_SECONDS):
+                    await self._is_done.wait()
+                await self._send_progress(send)
+        await _send_line(send, self._outcome)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _run(self) -> None:
+        try:
+            self._outcome = {"result": to_json(await self._work(self._note))}
+        except GridError as error:
+            self._outcome = error_document(error)
+        self._is_done.set()
+
+    def _note(self, phase: str, done: int, total: int) -> None:
+        self._latest[phase] = (done, total)
+
+    async def _send_progress(self, send: Send) -> None:
+        latest, self._latest = self._latest, {}
+        for phase, (done, total) in latest.items():
+            await _send_line(send, {"progress": {"phase": phase, "done": done, "total": total}})
+
+
+async def _send_line(send: Send, document: Json) -> None:
+    line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    await send({"type": "http.response.body", "body": line, "more_body": True})

@@ -1,0 +1,215 @@
+"""Reservations of our own and those that run here, over the control API."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from p2pgrid.api.answers import Json, OnProgress, ProgressAnswer, json_answer, read_json
+from p2pgrid.api.documents import format_time
+from p2pgrid.api.services import Services
+from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.explorer.query import NodeFilter, NodeView, Presence
+from p2pgrid.model.flist import FlistReference
+from p2pgrid.model.workload import Workload
+from p2pgrid.reservation.document import ReservationDocument, parse_document, read_document
+from p2pgrid.reservation.lifecycle import Reservation
+from p2pgrid.reservation.matching import Candidate, Matching, Wanted, features_of, match_nodes
+from p2pgrid.reservation.pricing import deposit_for
+from p2pgrid.reservation.rental import Order, Rental
+from p2pgrid.units import SECOND_MS, Amount
+
+
+class ReservationRoutes:
+    """What runs for whom."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def candidates(self, request: Request) -> Response:
+        """Which nodes fit, for what price, and why the others do not; nothing is reserved."""
+        body = await read_json(request)
+        order = await self._order(body)
+        nodes, matching = await self._match(order, body)
+        names = {one.node: one.farm_name for one in nodes}
+        fitting = [
+            {
+                "node": fit.candidate.node,
+                "farm": fit.candidate.farm,
+                "farm_name": names[fit.candidate.node],
+                "price_per_hour": fit.price_per_hour,
+                "deposit": deposit_for(fit.price_per_hour, order.duration_seconds),
+            }
+            for fit in matching.fits
+        ]
+        others = [{"node": one.candidate.node, "reason": one.reason} for one in matching.misfits]
+        return json_answer({"fitting": fitting, "others": others})
+
+    async def reserve(self, request: Request) -> Response:
+        """Reserve, pay, and wait until it runs."""
+        body = await read_json(request)
+
+        async def work(on_progress: OnProgress) -> Json:
+            order = await self._order(body)
+            _, matching = await self._match(order, body)
+            candidates = [fit.candidate for fit in matching.require_fits()]
+            rental = await self._services.consumer.reserve(candidates, order, on_progress)
+            return rental_document(rental)
+
+        return ProgressAnswer(work)
+
+    async def list_all(self, request: Request) -> Response:
+        """Our own, or those that this node hosts."""
+        if "hosted" not in request.query_params:
+            return json_answer([rental_document(one) for one in self._services.consumer.rentals()])
+        if self._services.host is None:
+            raise BadInput("a light peer hosts nothing")
+        return json_answer([hosted_document(one) for one in self._services.host.reservations()])
+
+    async def show(self, request: Request) -> Response:
+        """One of our own, as it stands now."""
+        rental = self._named(request)
+        return json_answer(rental_document(await self._services.consumer.status(rental.id)))
+
+    async def cancel(self, request: Request) -> Response:
+        """End one of our own; answers when it is settled."""
+        rental = self._named(request)
+        return json_answer(rental_document(await self._services.consumer.cancel(rental.id)))
+
+    async def reclaim(self, request: Request) -> Response:
+        """Take the deposit back from a node that never settled."""
+        rental = self._named(request)
+        return json_answer(rental_document(await self._services.consumer.reclaim(rental.id)))
+
+    async def logs(self, request: Request) -> Response:
+        """What a workload wrote from an offset on; the next offset is a header."""
+        rental = self._named(request)
+        name = request.query_params.get("name") or _only_name(rental)
+        offset = int(request.query_params.get("offset", 0))
+        answer = await self._services.consumer.logs(rental.id, name, offset)
+        headers = {"x-next-offset": str(answer.next_offset)}
+        return Response(answer.data, media_type="application/octet-stream", headers=headers)
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    async def _order(self, body: dict[str, Any]) -> Order:
+        document = _document_of(body)
+        flists = {}
+        for one in document.containers:
+            flists[one.image] = await self._services.explorer.resolve(one.image)
+
+        def resolve(reference: FlistReference) -> Any:
+            return flists[reference]
+
+        price_max = body.get("price_max")
+        return Order(
+            workloads=document.workloads(resolve),
+            duration_seconds=document.duration_seconds,
+            grace_seconds=document.grace_seconds,
+            price_per_hour_max=(
+                document.price_per_hour_max if price_max is None else Amount(int(price_max))
+            ),
+        )
+
+    async def _match(
+        self, order: Order, body: dict[str, Any]
+    ) -> tuple[tuple[NodeView, ...], Matching]:
+        explorer = self._services.explorer
+        wanted = NodeFilter(node=str(body.get("node") or ""), statuses=(Presence.UP,))
+        found = await explorer.nodes(wanted)
+        if not found.rows and body.get("node"):
+            raise NotFound(f"there is no node {body['node']!r} that is up")
+        avoided = {(await explorer.one_farm(str(one))).farm for one in body.get("except_farms", ())}
+        nodes = tuple(one for one in found.rows if one.farm not in avoided)
+        asked = Wanted(
+            needs=_needs(order.workloads),
+            features=features_of(order.workloads),
+            price_per_hour_max=order.price_per_hour_max,
+        )
+        candidates = [_candidate(one) for one in nodes]
+        return nodes, match_nodes(candidates, asked, self._services.genesis.pricing)
+
+    def _named(self, request: Request) -> Rental:
+        """The one of ours whose id starts with these digits."""
+        prefix = request.path_params["reservation"]
+        fitting = [
+            one for one in self._services.consumer.rentals() if one.id.hex().startswith(prefix)
+        ]
+        if not fitting:
+            raise NotFound(f"there is no reservation {prefix!r} of yours")
+        if len(fitting) > 1:
+            raise BadInput(f"{prefix!r} could be {len(fitting)} reservations; give more digits")
+        return fitting[0]
+
+
+def rental_document(rental: Rental) -> dict[str, Any]:
+    """A reservation of ours as JSON."""
+    terms = rental.terms
+    return {
+        "reservation": rental.id,
+        "phase": rental.phase,
+        "detail": rental.detail,
+        "node": rental.request.node,
+        "workloads": [one.name for one in rental.request.workloads],
+        "addresses": rental.addresses,
+        "exit_code": rental.exit_code,
+        "escrow": rental.escrow,
+        "price_per_hour": terms.price_per_hour if terms else 0,
+        "deposit": terms.deposit if terms else 0,
+        "ends": format_time(
+            rental.request.starts_at_ms + rental.request.duration_seconds * SECOND_MS
+        ),
+        "paid": rental.paid,
+        "refunded": rental.refunded,
+    }
+
+
+def hosted_document(one: Reservation) -> dict[str, Any]:
+    """A reservation that runs here as JSON."""
+    return {
+        "reservation": one.id,
+        "phase": one.phase,
+        "consumer": one.request.consumer,
+        "node": one.request.node,
+        "workloads": [workload.name for workload in one.request.workloads],
+        "addresses": one.addresses,
+        "price_per_hour": one.terms.price_per_hour,
+        "deposit": one.terms.deposit,
+        "ends": format_time(one.terms.ends_at_ms),
+    }
+
+
+def _document_of(body: dict[str, Any]) -> ReservationDocument:
+    if "toml" in body:
+        return parse_document(str(body["toml"]))
+    document = body.get("document")
+    if not isinstance(document, dict):
+        raise BadInput("a reservation needs a document")
+    return read_document(document)
+
+
+def _needs(workloads: Sequence[Workload]) -> Any:
+    first, *rest = (one.needs for one in workloads)
+    for one in rest:
+        first += one
+    return first
+
+
+def _candidate(node: NodeView) -> Candidate:
+    return Candidate(
+        node=node.node,
+        farm=node.farm,
+        free=node.free,
+        features=node.features,
+        price_permille=node.price_permille,
+        age_ms=node.age_ms,
+        addresses=node.addresses,
+    )
+
+
+def _only_name(rental: Rental) -> str:
+    names = [one.name for one in rental.request.workloads]
+    if len(names) > 1:
+        raise BadInput(f"which workload? --name one of {', '.join(names)}")
+    return names[0]

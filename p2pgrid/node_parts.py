@@ -1,0 +1,227 @@
+"""Joints between features: each gives one feature what it needs from others, and nothing more."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+from nacl.signing import SigningKey
+
+from p2pgrid.chunks.exchange import ChunkExchange
+from p2pgrid.errors import GridError
+from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
+from p2pgrid.explorer.service import ExplorerService
+from p2pgrid.farming.capacity import free_capacity
+from p2pgrid.farming.hardware import Machine
+from p2pgrid.flist.service import FlistService, Image, Progress
+from p2pgrid.limits import ANNOUNCE_INTERVAL_MS, HELD_CHECK_SECONDS
+from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.farm import FarmRecord
+from p2pgrid.model.flist import HOLDINGS_MAX, Holdings
+from p2pgrid.model.genesis import PricingPolicy
+from p2pgrid.model.ids import AccountId, ChunkId, FarmId, FlistId, NodeId, short
+from p2pgrid.model.node import Feature
+from p2pgrid.net.network import Network
+from p2pgrid.reservation.admission import Offer
+from p2pgrid.store.store import Store, Table
+from p2pgrid.units import TimestampMs
+from p2pgrid.workload.service import WorkloadService
+
+log = logging.getLogger(__name__)
+
+FARM_KEY = Table.META.key(b"farm")
+
+
+@dataclass
+class Membership:
+    """The farm that this node claims; without one it is a farm of its own."""
+
+    node: NodeId
+    store: Store
+    explorer: ExplorerService
+    chosen: FarmId | None = None
+    on_change: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def farm(self) -> FarmId:
+        """Who the node works for."""
+        return FarmId(self.node) if self.chosen is None else self.chosen
+
+    def text(self) -> str:
+        """The farm's id in hex."""
+        return self.farm.hex()
+
+    async def claim(self, record: FarmRecord) -> None:
+        """Belong to this farm from now on."""
+        await self.store.commit([(FARM_KEY, record.farm)])
+        self.chosen = record.farm
+        self.on_change()
+
+    def terms(self) -> tuple[AccountId, int]:
+        """(where the money goes, price factor in permille), as the farm says by its record."""
+        for one in self.explorer.farms(self.farm.hex()):
+            return one.payout, one.price_permille
+        return AccountId(self.farm), 1000
+
+
+@dataclass
+class Station:
+    """What this node has, says and offers."""
+
+    node: NodeId
+    machine: Machine
+    network: Network
+    membership: Membership
+    workloads: WorkloadService
+    pricing: PricingPolicy
+    version: str
+    used: Callable[[], Capacity] = field(default=Capacity)
+    hosted: Callable[[], int] = field(default=lambda: 0)
+
+    def _features(self) -> tuple[Feature, ...]:
+        return (Feature.CONTAINER,) if self.workloads.missing() is None else ()
+
+    def facts(self) -> NodeFacts:
+        """What goes into the announcement."""
+        _, price_permille = self.membership.terms()
+        return NodeFacts(
+            node=self.node,
+            farm=self.membership.farm,
+            total=self.machine.total,
+            system=self.machine.system,
+            addresses=self.network.addresses(),
+            features=self._features(),
+            hardware=self.machine.hardware,
+            boot_ms=self.machine.boot_ms,
+            version=self.version,
+            price_permille=price_permille,
+        )
+
+    def load(self) -> Load:
+        """What is free now."""
+        free = free_capacity(self.machine.total, self.machine.system, self.used())
+        return Load(free, self.hosted())
+
+    def offer(self) -> Offer | None:
+        """What reservations may take, and for what."""
+        if not self._features():
+            return None
+        payout, price_permille = self.membership.terms()
+        return Offer(
+            farm=self.membership.farm,
+            payout=payout,
+            price_permille=price_permille,
+            features=self._features(),
+            capacity=self.machine.total.less(self.machine.system),
+            pricing=self.pricing,
+        )
+
+
+@dataclass
+class ImageSource:
+    """Images for containers, from peers that hold them; knows whether there are any."""
+
+    flists: FlistService
+    explorer: ExplorerService
+    network: Network
+    on_held: Callable[[], None]
+
+    async def prepare(self, flist: FlistId) -> Image:
+        """Bring an image here and unpack it. Raises GridError."""
+        image = await self.flists.prepare(flist, self._holders(flist), partial(_log, flist))
+        self.on_held()
+        return image
+
+    async def is_reachable(self, flist: FlistId) -> bool:
+        """Whether it is here, or a node says that it holds all of it."""
+        await trio.lowlevel.checkpoint()
+        return any(one.flist == flist for one in self.flists.local()) or bool(self._holders(flist))
+
+    def _holders(self, flist: FlistId) -> list[NodeId]:
+        holders = [one for one in self.explorer.holders(flist) if one != self.network.id]
+        for holder in holders:
+            if (known := self.explorer.node(holder)) is not None:
+                self.network.learn_addresses(holder, known.addresses)
+        return holders
+
+
+@dataclass
+class Fetching:
+    """The exchange of chunks, as flists want it."""
+
+    exchange: ChunkExchange
+
+    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+        """A `.fl` file. Raises NotFound, Unreachable."""
+        return await self.exchange.fetch_flist(flist, holders)
+
+    async def fetch_chunks(
+        self,
+        wanted: Sequence[ChunkId],
+        holders: Sequence[NodeId],
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        """Bring chunks here. Raises NotFound, Unreachable, StoreFailed."""
+        await self.exchange.fetch_chunks(
+            wanted, holders, lambda told: on_progress(told.done_count, told.wanted_count)
+        )
+
+
+class HoldingsTeller:
+    """Keeps the grid informed about which flists this node can serve whole.
+
+    An flist counts once it is pinned: then every chunk of it is here.
+    """
+
+    def __init__(
+        self,
+        key: SigningKey,
+        explorer: ExplorerService,
+        flists: FlistService,
+        now_ms: Callable[[], TimestampMs],
+    ) -> None:
+        self._key = key
+        self._now_ms = now_ms
+        self._explorer = explorer
+        self._flists = flists
+        self._recheck = trio.Event()
+
+    def recheck(self) -> None:
+        """Say that an flist came or went."""
+        self._recheck.set()
+
+    async def run(self) -> None:
+        """Look and tell until cancelled."""
+        told: tuple[FlistId, ...] = ()
+        told_ms = self._now_ms()
+        node = NodeId(bytes(self._key.verify_key))
+        while True:
+            held = tuple(sorted(one.flist for one in self._flists.local() if one.pins))
+            held = held[:HOLDINGS_MAX]
+            if held != told or (held and self._now_ms() > told_ms + ANNOUNCE_INTERVAL_MS):
+                try:
+                    await self._explorer.publish_next(self._key, partial(_holdings, node, held))
+                    told, told_ms = held, self._now_ms()
+                except GridError as error:
+                    log.warning("cannot tell what is held here: %s", error)
+            self._recheck = trio.Event()
+            with trio.move_on_after(HELD_CHECK_SECONDS):
+                await self._recheck.wait()
+
+
+def _holdings(node: NodeId, held: tuple[FlistId, ...], stamp: Stamp) -> Holdings:
+    return Holdings(
+        node=node,
+        incarnation=stamp.incarnation,
+        sequence=stamp.sequence,
+        time_ms=stamp.time_ms,
+        flists=held,
+    )
+
+
+def _log(flist: FlistId, progress: Progress) -> None:
+    log.debug(
+        "flist %s: %s %d of %d bytes",
+        short(flist), progress.phase, progress.done_bytes, progress.total_bytes,
+    )  # fmt: skip
