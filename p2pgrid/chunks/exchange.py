@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from p2pgrid.chunks.chunk_store import ChunkStore, require_flist
+from p2pgrid.chunks.chunk_store import ChunkStore
 from p2pgrid.chunks.download import Download
 from p2pgrid.chunks.messages import Answer, Body, FlistAnswer, FlistRequest, Request
 from p2pgrid.chunks.serving import ChunkServer
 from p2pgrid.chunks.swarm import Progress, Swarm
-from p2pgrid.errors import BrokenProtocol, GridError, NotFound, Unreachable
+from p2pgrid.errors import BrokenProtocol, GridError, NotFound, StoreFailed, Unreachable
 from p2pgrid.limits import (
     FLIST_HEDGE_SECONDS,
     HOLDER_SILENCE_SECONDS_MAX,
@@ -72,11 +72,9 @@ class ChunkExchange:
         """
         if self._chunks.flist_bytes(flist) is not None:
             return await self._chunks.get_flist(flist)
-        race = _FlistRace(self._network, flist)
+        race = _FlistRace(self._network, self._chunks, flist)
         with bare_errors():
-            data = await race.run(self._others(holders)[:HOLDERS_AT_ONCE_MAX])
-        await self._chunks.put_flist(flist, data)
-        return data
+            return await race.run(self._others(holders)[:HOLDERS_AT_ONCE_MAX])
 
     def _others(self, holders: Sequence[NodeId]) -> list[NodeId]:
         return [holder for holder in dict.fromkeys(holders) if holder != self._network.id]
@@ -85,14 +83,15 @@ class ChunkExchange:
 class _FlistRace:
     """Asks one holder after the other, the next one without waiting for a slow one."""
 
-    def __init__(self, network: Network, flist: FlistId) -> None:
+    def __init__(self, network: Network, chunks: ChunkStore, flist: FlistId) -> None:
         self._network = network
+        self._chunks = chunks
         self._flist = flist
         self._data: bytes | None = None
         self._failures: dict[NodeId, GridError] = {}
 
     async def run(self, holders: Sequence[NodeId]) -> bytes:
-        """The first flist that is what its id says. Raises NotFound, Unreachable."""
+        """The first that is what its id says, stored. Raises NotFound, Unreachable, StoreFailed."""
         async with trio.open_nursery() as nursery:
             for holder in holders:
                 ended = trio.Event()
@@ -110,6 +109,9 @@ class _FlistRace:
     async def _attempt(self, nursery: trio.Nursery, holder: NodeId, ended: trio.Event) -> None:
         try:
             data = await self._fetch(holder)
+            await self._chunks.put_flist(self._flist, data)
+        except StoreFailed:
+            raise
         except GridError as error:
             log.info(
                 "fetching flist %s from %s failed: %s", short(self._flist), short(holder), error
@@ -121,17 +123,14 @@ class _FlistRace:
         nursery.cancel_scope.cancel()
 
     async def _fetch(self, holder: NodeId) -> bytes:
-        """The flist from one holder, verified."""
+        """What one holder gives for the flist."""
         with trio.move_on_after(HOLDER_SILENCE_SECONDS_MAX) as silence:
             stream = await self._network.open_bulk(holder)
             try:
                 await stream.send(encode(Request(FlistRequest(self._flist))))
-                data = await self._receive(stream, silence)
+                return await self._receive(stream, silence)
             finally:
                 await stream.aclose()
-            silence.deadline = trio.current_time() + HOLDER_SILENCE_SECONDS_MAX
-            await trio.to_thread.run_sync(require_flist, self._flist, data)
-            return data
         raise Unreachable("was silent for too long")
 
     async def _receive(self, stream: BulkStream, silence: trio.CancelScope) -> bytes:
