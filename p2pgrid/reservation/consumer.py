@@ -24,13 +24,22 @@ from p2pgrid.model.reservation import Cancellation, Phase, Quote, ReservationReq
 from p2pgrid.net.network import Method, Network
 from p2pgrid.reservation.matching import Candidate
 from p2pgrid.reservation.messages import FundedNotice, LogAnswer, LogQuery
-from p2pgrid.reservation.rental import Order, Rental, closed, funded, quoted, told, unpaid
+from p2pgrid.reservation.rental import (
+    Order,
+    Rental,
+    closed,
+    funded,
+    given_up,
+    quoted,
+    told,
+    unpaid,
+)
 from p2pgrid.reservation.seams import Ledger
 from p2pgrid.reservation.terms import check_quote
 from p2pgrid.store.store import Store, Table
 from p2pgrid.units import SECOND_MS, TimestampMs, format_tft
 from p2pgrid.wire.codec import decode, encode
-from p2pgrid.wire.signed import sign, verify
+from p2pgrid.wire.signed import Signed, sign, verify
 
 log = logging.getLogger(__name__)
 
@@ -146,28 +155,41 @@ class ConsumerService:
         )
         rental = Rental(id=request.id, request=request.record, node_addresses=candidate.addresses)
         await self._add(rental)
+        quote = await self._ask_price(rental, request, order)
+        if isinstance(quote, GridError):
+            await self._forget(rental.id)
+            raise quote
+        return await self._change(rental.id, lambda one: quoted(one, request, quote))
+
+    async def _ask_price(
+        self, rental: Rental, request: Signed[ReservationRequest], order: Order
+    ) -> Signed[Quote] | GridError:
+        """A quote that may be paid, or why there is none."""
         try:
             answer = await self._ask(rental, Method.RESERVATION_REQUEST, request.envelope)
-            quote = verify(Quote, answer, parts.network_id)
-            check_quote(quote, request, order.price_per_hour_max, parts.now_ms())
-        except GridError:
-            await self._forget(rental.id)
-            raise
-        return await self._change(rental.id, lambda one: quoted(one, request, quote))
+            quote = verify(Quote, answer, self._parts.network_id)
+            check_quote(quote, request, order.price_per_hour_max, self._parts.now_ms())
+        except GridError as error:
+            return error
+        return quote
 
     async def _pay(self, rental: Rental) -> Rental:
         assert rental.terms is not None, "paying without a quote"
         try:
             escrow = await self._parts.ledger.spend(rental.terms, self._parts.key)
-        except InsufficientBalance:  # said before anything was signed
-            await self._forget(rental.id)
-            raise
+        except InsufficientBalance as error:
+            poor = error
         except GridError as error:
             raise type(error)(
                 f"the payment is not certified: {error}; if it still is, later, "
                 f"reservation {short(rental.id)} goes on by itself"
             ) from error
-        return await self._change(rental.id, lambda one: funded(one, escrow))
+        else:
+            return await self._change(rental.id, lambda one: funded(one, escrow))
+        # Not forgotten: should witnesses have said so, the signed payment may still be
+        # certified one day; then this is cancelled by itself, as nobody waits for it.
+        await self._change(rental.id, lambda one: given_up(one, self._parts.now_ms()))
+        raise poor
 
     async def _wait_until_running(self, identity: RecordId, on_progress: OnProgress) -> Rental:
         deadline = trio.current_time() + limits.START_SECONDS_MAX

@@ -13,6 +13,7 @@ from p2pgrid.model.ids import RecordId, short
 from p2pgrid.model.operation import SettleEscrow
 from p2pgrid.model.reservation import Phase
 from p2pgrid.model.workload import Container
+from p2pgrid.net.scopes import shielded
 from p2pgrid.reservation.lifecycle import (
     PAID_FOR,
     Cancelled,
@@ -172,9 +173,7 @@ class HostedReservation:
 
     async def _tear_down(self) -> None:
         # Shielded: a node that stops leaves no workload half removed.
-        scope = trio.move_on_after(limits.TEARDOWN_SECONDS_MAX)
-        scope.shield = True
-        with scope:
+        with shielded(limits.TEARDOWN_SECONDS_MAX) as scope:
             async with self._machine:
                 await self._keep_logs()
                 await self._parts.machine.workloads.tear_down(self.state.id)

@@ -109,6 +109,11 @@ def unpaid(rental: Rental, now_ms: TimestampMs) -> Rental:
     return rental
 
 
+def given_up(rental: Rental, now_ms: TimestampMs) -> Rental:
+    """After we changed our mind: over at once unless it is paid, else to be cancelled."""
+    return unpaid(replace(rental, is_cancelled=True), now_ms)
+
+
 def told(rental: Rental, status: Status) -> Rental:
     """After the node said how it stands.
 

@@ -14,7 +14,7 @@ from p2pgrid.reservation.rental import Order
 from p2pgrid.store.store import Table
 from p2pgrid.units import Amount
 from tests.reservation.samples import CONSUMER, NODE, container
-from tests.reservation.world import CANDIDATE, FEE, World
+from tests.reservation.world import BALANCE, CANDIDATE, FEE, World
 
 ORDER = Order(workloads=(container(),), duration_seconds=3600)
 
@@ -121,11 +121,36 @@ async def test_a_poor_consumer_reserves_nothing(autojump_clock: MockClock) -> No
     async def script(service: ConsumerService) -> None:
         with pytest.raises(InsufficientBalance):
             await service.reserve([CANDIDATE], ORDER, quiet)
+        (rental,) = service.rentals()
+        assert rental.phase is Phase.EXPIRED
 
     await world.play(script)
 
-    assert rented_count(world) == 0
     assert world.ledger.total == 1
+    assert not world.ledger.escrows
+
+
+async def test_a_payment_given_up_that_is_certified_after_all_comes_back(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    world.ledger.balances[CONSUMER] = 1
+
+    async def script(service: ConsumerService) -> None:
+        with pytest.raises(InsufficientBalance):
+            await service.reserve([CANDIDATE], ORDER, quiet)
+        world.ledger.balances[CONSUMER] = BALANCE
+        (rental,) = service.rentals()
+        assert rental.terms is not None
+        world.ledger.apply(CONSUMER, rental.terms)
+
+        await trio.sleep(120)
+
+        assert service.rentals()[0].refunded is not None
+
+    await world.play(script)
+
+    world.check_nothing_is_left()
 
 
 async def test_a_failed_start_says_why_after_the_refund(autojump_clock: MockClock) -> None:

@@ -10,7 +10,7 @@ from p2pgrid.errors import BrokenProtocol
 from p2pgrid.limits import PAYMENT_DOUBT_MS
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.reservation import Phase, Status
-from p2pgrid.reservation.rental import Rental, closed, funded, quoted, told, unpaid
+from p2pgrid.reservation.rental import Rental, closed, funded, given_up, quoted, told, unpaid
 from p2pgrid.units import Amount, TimestampMs
 from p2pgrid.wire.codec import decode, encode
 from tests.reservation.samples import NODE, quote_of, request_of
@@ -90,7 +90,11 @@ def test_unpaid_it_expires_after_the_quote_but_is_looked_after_for_a_while() -> 
 
 
 def test_cancelled_before_it_is_paid_it_is_over_at_once() -> None:
-    assert unpaid(replace(QUOTED, is_cancelled=True), TimestampMs(1)).phase is Phase.EXPIRED
+    over = given_up(QUOTED, TimestampMs(1))
+
+    assert over.phase is Phase.EXPIRED
+    assert funded(over, ESCROW).is_cancelled
+    assert given_up(PAID, TimestampMs(1)).phase is Phase.FUNDED
 
 
 def test_what_is_paid_never_counts_as_unpaid() -> None:
