@@ -39,8 +39,10 @@ CREATE INDEX IF NOT EXISTS block_ino ON block (ino);
 """
 
 _PAGE_BYTES = 4096
-# Fields of the database header that depend on how and by which library it was written.
+# Fields of the database header that depend on how and by which library it was written. With
+# these fixed, SQLite 3.40 and 3.51 give the same bytes.
 _CHANGE_COUNTER = slice(24, 28)
+_SCHEMA_COOKIE = slice(40, 44)
 _VERSION_FIELDS = slice(92, 100)
 _WRITTEN_BY = (1).to_bytes(4, "big") + (3_040_001).to_bytes(4, "big")
 
@@ -72,7 +74,7 @@ def encode_flist(root: Entry, tags: Mapping[str, str]) -> bytes:
         data = bytearray(database.serialize())
     if len(data) > FLIST_BYTES_MAX:
         raise BadImage(f"its flist would have {len(data)} bytes; {FLIST_BYTES_MAX} is the limit")
-    data[_CHANGE_COUNTER] = _WRITTEN_BY[:4]
+    data[_CHANGE_COUNTER] = data[_SCHEMA_COOKIE] = _WRITTEN_BY[:4]
     data[_VERSION_FIELDS] = _WRITTEN_BY
     return bytes(data)
 

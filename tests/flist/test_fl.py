@@ -127,7 +127,7 @@ def test_the_bytes_of_a_flist_cannot_change_by_accident() -> None:
     data = encode_flist(tree.root, {"oci.config": "{}"})
 
     assert flist_id(data).hex() == (
-        "2bb95b598c9505ac36dde94bd114d1dc333fd548a2180b562a29e9fb234fb5d1"
+        "76f5679effdfd031a895f43a54df49aaabd689379b6dc5ba45d3d83e7fc8ed03"
     )
 
 
