@@ -141,6 +141,24 @@ DISCOVERY_RETRY_SECONDS_MIN = 1.0
 DISCOVERY_RETRY_SECONDS_MAX = 60.0
 """A seed that comes back is found within a minute."""
 
+NEARBY_PEERS_MAX = 256
+"""Nodes on the local network that are remembered; anybody there can announce any number."""
+
+DISCOVERY_ROUND_SECONDS = 2.0
+"""How often discovery looks whether peers are wanted and addresses are due."""
+
+CANDIDATES_MAX = 1024
+"""Addresses that discovery considers; peers can name any number of bad ones."""
+
+PEERS_TOLD_MAX = 16
+"""Peers that one node names to another at once."""
+
+MDNS_NAMES_QUEUE_MAX = 64
+"""Announcements on the local network that wait to be looked at; later ones come again."""
+
+MDNS_RESOLVE_SECONDS_MAX = 3.0
+"""For one announced name to be resolved."""
+
 DISCOVERY_DIALS_MAX = 4
 """Addresses that discovery tries at once: a Noise handshake costs 30 to 60 ms of CPU."""
 
@@ -463,6 +481,9 @@ OPERATIONS_PER_BATCH_MAX = 200
 BATCH_OPERATION_BYTES_MAX = 48 * KIB
 """Operations of one batch together; leaves room for 128 signatures within GOSSIP_BYTES_MAX."""
 
+THREAD_OPERATIONS_MIN = 5
+"""Signatures that are worth a thread: below, the hop costs more than it gives back."""
+
 BATCH_INTERVAL_MS = 100
 """How long an entry node gathers operations: one witness signature is shared by all of them."""
 
@@ -590,6 +611,9 @@ PULL_PAUSE_SECONDS_MAX = 60.0
 
 PULL_SECONDS_MAX = 120.0
 """One pull, all pages: a whole grid of 100,000 records over a slow line."""
+
+PULLS_AT_ONCE = 3
+"""Peers that came up and are pulled from at the same time; a slow one holds up one of these."""
 
 PULL_VERIFY_BATCH = 32
 """Signatures checked, 3 ms, before other tasks get their turn."""

@@ -4,6 +4,7 @@ These rules use clocks and local knowledge, so they decide voting only. What
 a certified operation does to the state depends on the operation alone.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from p2pgrid.errors import GridError, InsufficientBalance, Refused
@@ -71,12 +72,12 @@ def refused(reason: Reason, operation: Operation) -> GridError:
 class Scene:
     """What a payload is judged against."""
 
-    state: LedgerState
+    escrow_of: Callable[[RecordId], Escrow | None]
     network: NetworkId
     fee: Amount
     """The least, for operations of consumers."""
     now_ms: TimestampMs
-    cancel_seen_ms: dict[RecordId, TimestampMs]
+    cancel_seen_ms: Mapping[RecordId, TimestampMs]
     """When this witness first saw the cancel of an escrow."""
 
 
@@ -101,7 +102,7 @@ def names_usable_keys(operation: Operation, state: LedgerState) -> bool:
 
 def object_to_payload(operation: Operation, scene: Scene) -> Reason | None:
     """Why a witness must not vote for what an operation does, or None."""
-    if operation.fee < scene.fee and not _is_free(operation, scene.state):
+    if operation.fee < scene.fee and not _is_free(operation, scene):
         return Reason.FEE
     match operation.payload:
         case Transfer():
@@ -109,7 +110,7 @@ def object_to_payload(operation: Operation, scene: Scene) -> Reason | None:
         case OpenEscrow() as terms:
             return _object_to_terms(operation.account, terms, scene.now_ms)
         case payload:
-            escrow = scene.state.escrow(payload.escrow)
+            escrow = scene.escrow_of(payload.escrow)
             if escrow is None:
                 return Reason.ESCROW_UNKNOWN
             if escrow.closing is not None:
@@ -117,11 +118,11 @@ def object_to_payload(operation: Operation, scene: Scene) -> Reason | None:
             return _object_for_escrow(operation, payload, escrow, scene)
 
 
-def _is_free(operation: Operation, state: LedgerState) -> bool:
+def _is_free(operation: Operation, scene: Scene) -> bool:
     """Whether the node closes its escrow: its key holds no money on purpose."""
     match operation.payload:
         case SettleEscrow(escrow=identity) | CloseEscrow(escrow=identity):
-            escrow = state.escrow(identity)
+            escrow = scene.escrow_of(identity)
             return escrow is None or operation.account == AccountId(escrow.terms.node)
         case _:
             return False

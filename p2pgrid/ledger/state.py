@@ -71,6 +71,10 @@ class Escrow:
     closing: Closing | None = None
 
 
+Cancel = tuple[AccountId, TimestampMs, RecordId]
+"""Who cancelled an escrow, when, and by which operation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Two certified operations in one slot; the lower id is in effect."""
@@ -86,10 +90,11 @@ class _Derived:
     accounts: dict[AccountId, Account]
     escrows: dict[RecordId, Escrow] = field(default_factory=dict)
     waiting: dict[tuple[AccountId, int], tuple[RecordId, Operation]] = field(default_factory=dict)
-    cancels: dict[RecordId, list[tuple[AccountId, TimestampMs]]] = field(default_factory=dict)
+    cancels: dict[RecordId, list[Cancel]] = field(default_factory=dict)
     closings: dict[RecordId, tuple[RecordId, Operation]] = field(default_factory=dict)
     applied: set[RecordId] = field(default_factory=set)
     touched: dict[AccountId, dict[RecordId, None]] = field(default_factory=dict)
+    by_terms: dict[tuple[AccountId, bytes], list[RecordId]] = field(default_factory=dict)
     burnt: int = 0
     locked: int = 0
 
@@ -169,6 +174,24 @@ class LedgerState:
     def escrow(self, escrow: RecordId) -> Escrow | None:
         """One escrow, or None when its opening has not taken effect here."""
         return self._derived.escrows.get(escrow)
+
+    def find_escrow(self, consumer: AccountId, terms_hash: bytes) -> Escrow | None:
+        """The escrow that an account opened with these terms; the lowest id of several."""
+        found = self._derived.by_terms.get((consumer, terms_hash))
+        return self._derived.escrows[min(found)] if found else None
+
+    def endings(self, escrow: RecordId) -> tuple[RecordId | None, RecordId | None]:
+        """The operations in effect that cancelled an escrow, first, and that closed it."""
+        found = self._derived.escrows.get(escrow)
+        if found is None:
+            return None, None
+        cancels = [
+            (time_ms, identity)
+            for account, time_ms, identity in self._derived.cancels.get(escrow, ())
+            if account == found.consumer
+        ]
+        cancel = min(cancels)[1] if cancels else None
+        return cancel, None if found.closing is None else found.closing.operation
 
     def operation(self, identity: RecordId) -> Operation | None:
         """A certified operation."""
@@ -261,10 +284,12 @@ class LedgerState:
                     self._credit(receiver, amount, identity)
             case OpenEscrow() as terms:
                 derived.escrows[identity] = Escrow(identity, account, terms)
+                derived.by_terms.setdefault((account, terms.terms_hash), []).append(identity)
                 derived.locked += terms.deposit
                 self._conclude(identity)
             case CancelEscrow(escrow=escrow):
-                derived.cancels.setdefault(escrow, []).append((account, operation.time_ms))
+                cancel = account, operation.time_ms, identity
+                derived.cancels.setdefault(escrow, []).append(cancel)
                 self._conclude(escrow)
             case SettleEscrow(escrow=escrow) | CloseEscrow(escrow=escrow):
                 derived.closings[escrow] = identity, operation
@@ -284,26 +309,42 @@ class LedgerState:
     def _conclude(self, identity: RecordId) -> None:
         """Let what is known of one escrow take effect: its cancel, and its closing once."""
         derived = self._derived
-        escrow = derived.escrows.get(identity)
-        if escrow is None:
+        before = derived.escrows.get(identity)
+        if before is None:
             return
-        cancels = [at for who, at in derived.cancels.get(identity, ()) if who == escrow.consumer]
-        escrow = replace(escrow, cancelled_at_ms=min(cancels, default=None))
-        derived.escrows[identity] = escrow
-        if identity not in derived.closings or escrow.closing is not None:
-            return
-        closer, operation = derived.closings[identity]
-        to_farm = farm_share(escrow, operation.account, operation.payload)
-        if to_farm is None:
-            return
-        refund = Amount(escrow.terms.deposit - to_farm)
-        derived.escrows[identity] = replace(escrow, closing=Closing(closer, to_farm, refund))
-        derived.locked -= escrow.terms.deposit
-        self._credit(escrow.terms.farm, to_farm, closer)
-        self._credit(escrow.consumer, refund, closer)
+        cancels = derived.cancels.get(identity, [])
+        after = concluded(before, cancels, derived.closings.get(identity))
+        derived.escrows[identity] = after
+        closing = after.closing
+        if before.closing is None and closing is not None:
+            derived.locked -= after.terms.deposit
+            self._credit(after.terms.farm, closing.to_farm, closing.operation)
+            self._credit(after.consumer, closing.refund, closing.operation)
 
 
 _EMPTY = Account()
+
+
+def concluded(
+    escrow: Escrow,
+    cancels: Iterable[Cancel],
+    closing: tuple[RecordId, Operation] | None,
+) -> Escrow:
+    """An escrow with what is known of its end.
+
+    Args:
+        escrow: as it was opened.
+        cancels: only the consumer's count, and of those the earliest.
+        closing: the certified operation in its closing slot, if any.
+    """
+    times = [time_ms for account, time_ms, _ in cancels if account == escrow.consumer]
+    end = None
+    if closing is not None:
+        identity, operation = closing
+        to_farm = farm_share(escrow, operation.account, operation.payload)
+        if to_farm is not None:
+            end = Closing(identity, to_farm, Amount(escrow.terms.deposit - to_farm))
+    return replace(escrow, cancelled_at_ms=min(times, default=None), closing=end)
 
 
 def farm_share(escrow: Escrow, by: AccountId, payload: Payload) -> Amount | None:

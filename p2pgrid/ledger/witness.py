@@ -147,9 +147,7 @@ class Witness:
 
     def judge(self, candidates: Sequence[Candidate], now_ms: TimestampMs) -> Judgement:
         """Vote for what may be voted for, in order: each sees the votes before it."""
-        scene = Scene(
-            self._state, self._network, self._fee, now_ms, dict(self._book.cancel_seen_ms)
-        )
+        scene = self._scene(now_ms)
         accepted: list[RecordId] = []
         refusals: list[Refusal] = []
         changes: list[Change] = []
@@ -161,6 +159,15 @@ class Witness:
             accepted.append(candidate.signed.id)
             changes += self._vote(candidate.signed, now_ms)
         return Judgement(tuple(accepted), tuple(refusals), tuple(changes))
+
+    def objection(self, candidate: Candidate, now_ms: TimestampMs) -> Reason | None:
+        """Why it would not be voted for now; nothing is voted for."""
+        refusal = self._object(candidate, self._scene(now_ms))
+        return None if refusal is None else refusal.reason
+
+    def _scene(self, now_ms: TimestampMs) -> Scene:
+        seen = self._book.cancel_seen_ms
+        return Scene(self._state.escrow, self._network, self._fee, now_ms, seen)
 
     def observe(
         self, operations: Iterable[tuple[RecordId, Operation]], now_ms: TimestampMs

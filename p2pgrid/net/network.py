@@ -45,6 +45,8 @@ class Method(StrEnum):
     RESERVATION_STATUS = "reservation.status"
     RESERVATION_CANCEL = "reservation.cancel"
     RESERVATION_LOGS = "reservation.logs"
+    PEERS = "net.peers"
+    """Name some of your peers; see `discovery`."""
     BULK_OPEN = "net.bulk"
     """Used by the libp2p adapter itself: hand out a token and a key for a bulk connection."""
 
@@ -135,6 +137,10 @@ class Network(Protocol):
 
     def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
         """Where `peer` can be dialled as far as known, latest first: learnt, or told by itself."""
+        ...
+
+    def nearby(self) -> tuple[str, ...]:
+        """Addresses of nodes of this grid that announced themselves on the local network."""
         ...
 
     async def connect(self, address: str) -> NodeId:

@@ -1,0 +1,218 @@
+"""Gets operations certified: gives the entry node its network, and those who wait their result."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from p2pgrid.errors import Conflicting, GridError, PeerError, Refused, StoreFailed, Unreachable
+from p2pgrid.ledger.archive import Archive
+from p2pgrid.ledger.certificate import Verified, merkle_root
+from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
+from p2pgrid.ledger.evidence import convict_account
+from p2pgrid.ledger.rules import MAY_PASS, refused
+from p2pgrid.ledger.witness import Candidate
+from p2pgrid.limits import FRAME_BYTES_MAX, SUBMIT_SECONDS_MAX, WITNESS_ANSWER_SECONDS_MAX
+from p2pgrid.model.certificate import Equivocation, Reason, VoteAnswer
+from p2pgrid.model.ids import NodeId, RecordId, short
+from p2pgrid.model.operation import Operation
+from p2pgrid.units import SECOND_MS, TimestampMs
+from p2pgrid.wire.codec import decode, encode
+from p2pgrid.wire.signed import Signed, verify
+
+log = logging.getLogger(__name__)
+
+
+class Surroundings(Protocol):
+    """What the quorum needs from the ledger service around it."""
+
+    async def ask_witness(self, witness: NodeId, body: bytes) -> bytes:
+        """Have one witness vote. Raises GridError."""
+        ...
+
+    async def keep(self, verified: Verified) -> None:
+        """Store a batch that was certified here durably, then tell the grid. Raises StoreFailed."""
+        ...
+
+    async def convict(self, evidence: Equivocation) -> None:
+        """Store a proof of equivocation and tell the grid."""
+        ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Somebody wants one operation certified."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    count: int = 0
+    error: Callable[[], GridError] | None = None
+    clashed: bool = False
+
+    def finish(self, error: Callable[[], GridError] | None = None) -> None:
+        self.error = error
+        self.done.set()
+
+
+def _conflicting(operation: Operation) -> Conflicting:
+    return Conflicting(
+        f"account {short(operation.account)} signed another operation for place "
+        f"{operation.sequence}; the proof is in `p2pgrid ledger evidence`"
+    )
+
+
+class Quorum:
+    """The shell of `Entry`. One task calls `run`."""
+
+    def __init__(
+        self, archive: Archive, around: Surroundings, now_ms: Callable[[], TimestampMs]
+    ) -> None:
+        self._archive = archive
+        self._around = around
+        self._now_ms = now_ms
+        self._entry = Entry(archive.witnesses, archive.network)
+        self._waiting: dict[RecordId, _Waiting] = {}
+        self._wake = trio.Event()
+        self._nursery: trio.Nursery | None = None
+
+    async def certify(self, signed: Signed[Operation]) -> None:
+        """Return when a verified operation has a certificate, which is durable here.
+
+        May be called again for the same operation, at any time and from any node.
+
+        Raises:
+            Refused: it cannot be certified as things are.
+            Conflicting: its account signed another one for the same place.
+            Unreachable: too few witnesses answered in time; it may be certified later.
+        """
+        if self._archive.is_kept(signed.id):
+            return
+        waiting = self._waiting.get(signed.id)
+        if waiting is None:
+            if not self._entry.has_room:
+                raise Refused("this node has too many operations under way; try again, or another")
+            waiting = self._waiting[signed.id] = _Waiting()
+            self._entry.submit(signed, self._now_ms())
+            self._wake.set()
+        waiting.count += 1
+        try:
+            with trio.move_on_after(SUBMIT_SECONDS_MAX):
+                await waiting.done.wait()
+        finally:
+            waiting.count -= 1
+            if not waiting.count and self._waiting.get(signed.id) is waiting:
+                del self._waiting[signed.id]
+                self._entry.forget(signed.id)
+        if waiting.error is not None:
+            raise waiting.error()
+        if not waiting.done.is_set():
+            raise self._timed_out(signed.record, waiting)
+
+    def _timed_out(self, operation: Operation, waiting: _Waiting) -> GridError:
+        if waiting.clashed:
+            return _conflicting(operation)
+        return Unreachable(
+            f"no certificate within {SUBMIT_SECONDS_MAX:g} s: witnesses of weight "
+            f"{self._archive.witnesses.quorum} must answer; it may be certified later"
+        )
+
+    def settled(self, operations: Iterable[tuple[RecordId, Operation]]) -> None:
+        """Take note of operations whose certificate is stored here, wherever it came from."""
+        for identity, _ in operations:
+            self._entry.forget(identity)
+            if identity in self._waiting:
+                self._waiting.pop(identity).finish()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            while True:
+                self._wake = trio.Event()
+                self._perform(self._entry.poll(self._now_ms()))
+                with trio.move_on_after(self._pause_seconds()):
+                    await self._wake.wait()
+
+    def _pause_seconds(self) -> float:
+        wake_at = self._entry.wake_at
+        if wake_at is None:
+            return float("inf")
+        return max(0, wake_at - self._now_ms()) / SECOND_MS
+
+    # --- effects ----------------------------------------------------------------------------------
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        assert self._nursery is not None
+        for effect in effects:
+            match effect:
+                case Ask(proposal=proposal, witnesses=witnesses, request=request):
+                    body = encode(request)
+                    for witness in witnesses:
+                        self._nursery.start_soon(self._ask, proposal, witness, body)
+                case Certified():
+                    self._nursery.start_soon(self._keep, effect)
+                case Turned():
+                    self._nursery.start_soon(self._turn, effect)
+                case Clash(operation=operation, conflict=conflict):
+                    self._nursery.start_soon(self._convict, operation, conflict)
+
+    async def _ask(self, proposal: int, witness: NodeId, body: bytes) -> None:
+        try:
+            with trio.fail_after(WITNESS_ANSWER_SECONDS_MAX):
+                data = await self._around.ask_witness(witness, body)
+            answer = decode(VoteAnswer, data, bytes_max=FRAME_BYTES_MAX)
+            effects = self._entry.receive(proposal, witness, answer, self._now_ms())
+        except (GridError, trio.TooSlowError) as error:
+            level = logging.WARNING if isinstance(error, PeerError) else logging.DEBUG
+            log.log(level, "witness %s gives no vote: %r", short(witness), error)
+            self._entry.fail(proposal, witness, self._now_ms())
+        else:
+            self._perform(effects)
+        self._wake.set()
+
+    async def _keep(self, certified: Certified) -> None:
+        operations = tuple((one.id, one.record) for one in certified.operations)
+        root = merkle_root([identity for identity, _ in operations])
+        try:
+            await self._around.keep(Verified(root, operations, certified.batch))
+        except StoreFailed as error:
+            text = str(error)
+            for one in certified.operations:
+                if one.id in self._waiting:
+                    self._waiting.pop(one.id).finish(lambda: StoreFailed(text))
+
+    async def _turn(self, turned: Turned) -> None:
+        operation = turned.operation
+        waiting = self._waiting.get(operation.id)
+        if waiting is None or self._may_pass(turned):
+            return
+        error: Callable[[], GridError] = lambda: refused(turned.reason, operation.record)  # noqa: E731 - one of two
+        if turned.conflict is not None and await self._convict(operation, turned.conflict):
+            error = lambda: _conflicting(operation.record)  # noqa: E731 - the other
+        if self._waiting.pop(operation.id, None) is waiting:
+            self._entry.forget(operation.id)
+            waiting.finish(error)
+
+    def _may_pass(self, turned: Turned) -> bool:
+        """Whether witnesses that caught up may think better of it: when we see no objection."""
+        if turned.reason is Reason.BEHIND:
+            return True
+        if turned.reason not in MAY_PASS:
+            return False
+        candidate = Candidate(turned.operation, has_usable_keys=True)
+        return self._archive.witness.objection(candidate, self._now_ms()) is None
+
+    async def _convict(self, operation: Signed[Operation], conflict: bytes) -> bool:
+        """Make what a witness holds against an operation public, if it proves anything."""
+        try:
+            other = verify(Operation, conflict, self._archive.network)
+        except PeerError:
+            return False
+        evidence = convict_account(operation, other)
+        if evidence is None:
+            return False
+        if operation.id in self._waiting:
+            self._waiting[operation.id].clashed = True
+        await self._around.convict(evidence)
+        return True

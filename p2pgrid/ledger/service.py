@@ -1,0 +1,253 @@
+"""The ledger of a full node: holds all that is certified, votes when it is a witness, pays.
+
+Every full node is an entry node: whoever asks it to get an operation certified
+gets the proof, or the reason why not.
+
+    spend ─> Spending ─sign, store─> Quorum ─ask─> witnesses (Ballot)
+                                       └─ certificate ─> Archive ─> Replication ─> peers
+"""
+
+import logging
+from collections.abc import Callable
+from random import Random
+
+import trio
+from nacl.signing import SigningKey
+
+from p2pgrid.errors import StoreFailed, Unreachable
+from p2pgrid.ledger import answers
+from p2pgrid.ledger.archive import Archive
+from p2pgrid.ledger.ballot import Ballot
+from p2pgrid.ledger.certificate import Verified
+from p2pgrid.ledger.evidence import evidence_id
+from p2pgrid.ledger.messages import BatchItem, EvidenceItem
+from p2pgrid.ledger.purse import Purse
+from p2pgrid.ledger.quorum import Quorum
+from p2pgrid.ledger.replication import Replication
+from p2pgrid.ledger.spending import Spending, Standing
+from p2pgrid.ledger.state import Escrow
+from p2pgrid.ledger.views import (
+    AccountView,
+    EvidenceView,
+    HistoryEntry,
+    LedgerStatus,
+    account_view,
+    evidence_view,
+    history_of,
+    pending_entry,
+)
+from p2pgrid.limits import LEDGER_CAUGHT_UP_SECONDS_MAX, OPERATION_BYTES_MAX
+from p2pgrid.model.certificate import Equivocation
+from p2pgrid.model.genesis import Genesis
+from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
+from p2pgrid.model.operation import Operation, Payload
+from p2pgrid.net.network import Method, Network, RequestHandler
+from p2pgrid.store.store import Store
+from p2pgrid.units import TimestampMs
+from p2pgrid.wire.signed import Signed, verify
+
+log = logging.getLogger(__name__)
+
+
+class LedgerService:
+    """The ledger, for the rest of the node and for peers. One task calls `run`.
+
+    Args:
+        genesis: the grid's.
+        network: a way to peers.
+        store: ours alone, `ledger.ldb`.
+        key: the node's; it votes with it when the grid names it as a witness.
+        now_ms: the wall clock.
+        random: which peer to compare with next.
+    """
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        network: Network,
+        store: Store,
+        key: SigningKey,
+        now_ms: Callable[[], TimestampMs],
+        *,
+        random: Random,
+    ) -> None:
+        self._network = network
+        self._archive = Archive(genesis, store, network.id, now_ms)
+        self._replication = Replication(network, self._archive, self._admitted, random=random)
+        self._ballot = Ballot(
+            self._archive, store, key, now_ms, on_behind=self._replication.pull_soon
+        )
+        self._quorum = Quorum(self._archive, self, now_ms)
+        self._purse = Purse(store, self._archive.network)
+        self._spending = Spending(
+            self._purse, self, self._archive.network, genesis.pricing.fee, now_ms
+        )
+        self._purse.settle(
+            (signed.id, signed.record)
+            for signed in self._purse.all_pending()
+            if self._archive.is_kept(signed.id)
+        )
+
+    async def run(self) -> None:
+        """Listen, vote, certify and catch up until cancelled."""
+        serve = self._network.serve
+        serve(Method.LEDGER_VOTE, self._ballot.answer)
+        serve(Method.LEDGER_SUBMIT, self._answer_submit)
+        for method, answer in (
+            (Method.LEDGER_ACCOUNT, answers.answer_account),
+            (Method.LEDGER_ESCROW, answers.answer_escrow),
+            (Method.LEDGER_HISTORY, answers.answer_history),
+            (Method.LEDGER_EVIDENCE, answers.answer_evidence),
+            (Method.LEDGER_STATUS, answers.answer_status),
+        ):
+            serve(method, self._answering(answer))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._replication.run)
+            nursery.start_soon(self._quorum.run)
+            nursery.start_soon(self._spending.run)
+
+    # --- paying -----------------------------------------------------------------------------------
+
+    async def submit(self, envelope: bytes) -> RecordId:
+        """Get a signed operation certified; the same one may be submitted again at any time.
+
+        Raises:
+            PeerError: it is not a signed operation of this grid.
+            Refused: it cannot be certified as things are (InsufficientBalance, Conflicting, …).
+            Unreachable: too few witnesses answered; it may be certified later.
+        """
+        signed = verify(Operation, envelope[: OPERATION_BYTES_MAX + 1], self._archive.network)
+        await self._quorum.certify(signed)
+        return signed.id
+
+    async def spend(self, payload: Payload, key: SigningKey) -> RecordId:
+        """Make the next operation of that key's account; see `Spending.spend`."""
+        return await self._spending.spend(payload, key)
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    async def account(self, account: AccountId) -> AccountView:
+        """How an account stands."""
+        await trio.lowlevel.checkpoint()
+        pending = self._purse.pending(account)
+        return account_view(
+            account,
+            self._archive.state.account(account),
+            pending=None if pending is None else pending.id,
+            is_convicted=NodeId(account) in self._archive.convicted,
+        )
+
+    async def escrow(self, escrow: RecordId) -> Escrow | None:
+        """A certified escrow; None when it is not known here (yet)."""
+        await trio.lowlevel.checkpoint()
+        return self._archive.state.escrow(escrow)
+
+    async def find_escrow(self, consumer: AccountId, terms_hash: bytes) -> Escrow | None:
+        """The certified escrow of that account with those terms; the lowest id of several."""
+        await trio.lowlevel.checkpoint()
+        return self._archive.state.find_escrow(consumer, terms_hash)
+
+    async def history(self, account: AccountId, *, limit: int | None = None) -> list[HistoryEntry]:
+        """What happened to an account, the newest first; what is pending before all."""
+        await trio.lowlevel.checkpoint()
+        entries = history_of(self._archive.state, account)
+        pending = self._purse.pending(account)
+        if pending is not None and not self._archive.is_kept(pending.id):
+            entries.insert(0, pending_entry(pending.id, pending.record))
+        return entries[:limit]
+
+    async def evidence(self) -> list[EvidenceView]:
+        """Everybody who was caught, sorted by key."""
+        await trio.lowlevel.checkpoint()
+        return [
+            evidence_view(evidence_id(culprit), evidence)
+            for culprit, evidence in sorted(self._archive.convicted.items())
+        ]
+
+    async def status(self) -> LedgerStatus:
+        """How the ledger stands here."""
+        await trio.lowlevel.checkpoint()
+        archive, state = self._archive, self._archive.state
+        return LedgerStatus(
+            grid=archive.genesis.name,
+            network=archive.network,
+            operations=state.operation_count,
+            waiting=state.waiting_count,
+            batches=archive.batch_count,
+            supply=state.total,
+            in_accounts=state.total - state.locked - state.burnt,
+            in_escrow=state.locked,
+            burnt=state.burnt,
+            epoch=archive.witnesses.epoch,
+            witnesses=tuple(key for key, _ in archive.witnesses.members),
+            quorum=archive.witnesses.quorum,
+            weight=archive.witnesses.total,
+            is_witness=archive.is_witness,
+            alarms=state.alarms,
+            is_caught_up=self._replication.caught_up.is_set(),
+        )
+
+    # --- what the parts need of each other --------------------------------------------------------
+
+    async def standing(self, account: AccountId) -> Standing:
+        """How an account stands, once our view can be trusted with a signature.
+
+        After the loss of its disk a node knows nothing of its own operations; to
+        sign then would be to sign for a place that is taken.
+
+        Raises Unreachable.
+        """
+        with trio.move_on_after(LEDGER_CAUGHT_UP_SECONDS_MAX):
+            await self._replication.caught_up.wait()
+        if not self._replication.caught_up.is_set():
+            raise Unreachable(
+                "no peer has been reached since the start, so the last operation of account "
+                f"{short(account)} is not known for sure; check the connection"
+            )
+        is_convicted = NodeId(account) in self._archive.convicted
+        return Standing(self._archive.state.account(account), is_convicted)
+
+    async def certify(self, signed: Signed[Operation]) -> None:
+        """Return when an operation of ours is certified; raises as `Quorum.certify`."""
+        await self._quorum.certify(signed)
+
+    async def ask_witness(self, witness: NodeId, body: bytes) -> bytes:
+        """Have one witness vote, which may be this node. Raises GridError."""
+        if witness == self._network.id:
+            return await self._ballot.answer(witness, body)
+        return await self._network.request(witness, Method.LEDGER_VOTE, body)
+
+    async def keep(self, verified: Verified) -> None:
+        """Store a batch that was certified here durably, then tell the grid. Raises StoreFailed."""
+        try:
+            await self._archive.keep(verified)
+        finally:
+            self._replication.publish(BatchItem(verified.batch))
+        self._admitted(verified)
+
+    async def convict(self, evidence: Equivocation) -> None:
+        """Store a proof of equivocation and tell the grid."""
+        await trio.lowlevel.checkpoint()
+        if self._archive.admit_evidence(evidence):
+            log.warning("account %s signed two operations in one slot", short(evidence.culprit))
+            self._replication.publish(EvidenceItem(evidence))
+
+    def _admitted(self, verified: Verified) -> None:
+        """A certificate is in the archive: tell those who wait for it."""
+        self._quorum.settled(verified.operations)
+        try:
+            self._purse.settle(verified.operations)
+        except StoreFailed as error:
+            log.warning("a certified operation stays pending for now: %s", error)
+
+    # --- answering --------------------------------------------------------------------------------
+
+    async def _answer_submit(self, _peer: NodeId, body: bytes) -> bytes:
+        return answers.answer_submitted(self._archive, await self.submit(body))
+
+    def _answering(self, answer: Callable[[Archive, bytes], bytes]) -> RequestHandler:
+        async def handle(_peer: NodeId, body: bytes) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return answer(self._archive, body)
+
+        return handle
