@@ -12,7 +12,7 @@ Pure. The whole document replaces what was there in one transaction: there is no
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, collapse_addresses
 from itertools import permutations
 
 from p2pgrid.model.ids import RecordId
@@ -112,7 +112,9 @@ def _between_networks(node: NodeNames, on_link: Sequence[IPv6Network]) -> list[J
     discovery = _match(_payload("icmpv6", "type"), {"set": _NEIGHBOUR_DISCOVERY})
     ipv6_only = _match(_meta("nfproto"), "ipv6", op="!=")
     destination = _payload("ip6", "daddr")
-    forbidden = {"set": [_prefix(n) for n in [*NEVER_OUTSIDE, *_apart(on_link)]]}
+    # A set may not name an address twice.
+    apart = collapse_addresses([*NEVER_OUTSIDE, *on_link])
+    forbidden = {"set": [_prefix(network) for network in apart]}
     return [
         _chain(table, "input", "filter", "input", -10),
         _rule(table, "input", from_guest, _ESTABLISHED, {"accept": None}),
@@ -136,12 +138,6 @@ def _between_networks(node: NodeNames, on_link: Sequence[IPv6Network]) -> list[J
             {"masquerade": None},
         ),
     ]
-
-
-def _apart(networks: Sequence[IPv6Network]) -> list[IPv6Network]:
-    """Without those that another one holds: a set may not name an address twice."""
-    named = {n for n in networks if not any(n.subnet_of(never) for never in NEVER_OUTSIDE)}
-    return sorted(n for n in named if not any(n != m and n.subnet_of(m) for m in named))
 
 
 def _meta(key: str) -> Json:

@@ -64,5 +64,5 @@ def load_progress(file: Path) -> Progress:
         return Progress(
             stage=Stage(found["stage"]), boot=str(found["boot"]), exit_code=code, cpu_ns=cpu_ns
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Progress()
