@@ -1,5 +1,6 @@
 """Queries: what people and programs ask the view, and the rows they get."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,6 +12,7 @@ from p2pgrid.model.ids import AccountId, FarmId, NodeId, require_text
 from p2pgrid.model.node import PRICE_PERMILLE_MAX, Feature, Hardware, Location, Reachability
 
 _TEXT_BYTES_MAX = 128
+_WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 _NOTHING = Capacity()
 
 
@@ -146,18 +148,24 @@ def is_named(wanted: str, title: str, identity: bytes) -> bool:
     (True, True, False)
     """
     wanted = wanted.casefold()
+    if _WHOLE_ID.fullmatch(wanted):
+        return identity.hex() == wanted  # nobody gets at another's money by taking its id as name
     return wanted == title.casefold() or identity.hex().startswith(wanted)
 
 
 def _claims_hold(node: NodeView, wanted: NodeFilter) -> bool:
-    claims = (
-        (wanted.is_confirmed, node.is_confirmed),
-        (wanted.secure_boot, node.hardware.secure_boot is True),
-        (wanted.bare_metal, node.hardware.virtualized is None),
-        (wanted.has_ipv6, _reaches(node, lambda host: ":" in host)),
-        (wanted.has_public_address, _reaches(node, lambda host: ip_address(host).is_global)),
+    """Facts are looked up only when they are asked for: addresses take long to read."""
+    claims: tuple[tuple[bool | None, Callable[[NodeView], bool]], ...] = (
+        (wanted.is_confirmed, lambda one: one.is_confirmed),
+        (wanted.secure_boot, lambda one: one.hardware.secure_boot is True),
+        (wanted.bare_metal, lambda one: one.hardware.virtualized is None),
+        (wanted.has_ipv6, lambda one: _reaches(one, lambda host: ":" in host)),
+        (
+            wanted.has_public_address,
+            lambda one: _reaches(one, lambda host: ip_address(host).is_global),
+        ),
     )
-    return all(claim is None or claim == fact for claim, fact in claims)
+    return all(claim is None or claim == fact(node) for claim, fact in claims)
 
 
 def _stands_in(location: Location | None, wanted: NodeFilter) -> bool:

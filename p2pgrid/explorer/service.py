@@ -34,6 +34,7 @@ from p2pgrid.limits import (
     PULL_PAUSES_SECONDS,
     PULL_SECONDS_MAX,
     PULL_VERIFY_BATCH,
+    PULLS_AT_ONCE,
     REQUEST_SECONDS_MAX,
 )
 from p2pgrid.model.flist import FlistName
@@ -152,6 +153,7 @@ class ExplorerService:
         """Keep the grid informed about this node, until cancelled."""
         announcer = Announcer()
         while True:
+            self._recheck = trio.Event()  # before looking, so that no change is missed
             facts, load = source.facts(), source.load()
             due = announcer.due(facts, load, self._now_ms())
             try:
@@ -161,7 +163,6 @@ class ExplorerService:
                     await self.publish_next(key, partial(update_of, facts.node, load))
             except (Refused, StoreFailed) as error:
                 log.warning("this node cannot announce itself: %s", error)
-            self._recheck = trio.Event()
             with trio.move_on_after(ANNOUNCE_CHECK_SECONDS):
                 await self._recheck.wait()
 
@@ -189,6 +190,8 @@ class ExplorerService:
             for channel in channels:
                 nursery.start_soon(_drain, channel)
             nursery.start_soon(self._watch_peers, events)
+            for _ in range(PULLS_AT_ONCE):
+                nursery.start_soon(self._greet)
             nursery.start_soon(self._catch_up)
             nursery.start_soon(self._expire)
 
@@ -221,6 +224,7 @@ class ExplorerService:
             if isinstance(event, PeerUp):
                 self._joined[event.peer] = None
                 self._wake.set()
+                self._wake = trio.Event()
 
     async def _expire(self) -> None:
         while True:
@@ -232,19 +236,20 @@ class ExplorerService:
 
     # --- catching up ------------------------------------------------------------------------------
 
-    async def _catch_up(self) -> None:
-        """Pull from every peer that comes up, and from a random one now and then."""
-        rounds = 0
+    async def _greet(self) -> None:
+        """Pull from every peer that comes up. Several do this, so that a slow peer is no brake."""
         while True:
-            self._wake = trio.Event()
             while self._joined:
                 peer = next(iter(self._joined))
                 del self._joined[peer]
                 await self._pull_all(peer)
-            with trio.move_on_after(self._pause_seconds(rounds)) as pause:
-                await self._wake.wait()
-            if not pause.cancelled_caught:
-                continue
+            await self._wake.wait()
+
+    async def _catch_up(self) -> None:
+        """Pull from a random peer now and then: gossip loses messages."""
+        rounds = 0
+        while True:
+            await trio.sleep(self._pause_seconds(rounds))
             rounds += 1
             if peers := self._network.peers():
                 await self._pull_all(self._random.choice(peers))

@@ -1,11 +1,8 @@
-"""Records of an imagined grid, and peers of it in one process."""
+"""Records of an imagined grid."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.explorer.announce import NodeFacts, Stamp, announcement_of
@@ -15,8 +12,6 @@ from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
 from p2pgrid.model.ids import AccountId, FarmId, FlistId, NetworkId, NodeId
 from p2pgrid.model.node import CapacityUpdate, Feature, Hardware, Location, NodeAnnouncement
-from p2pgrid.net.memory import MemoryHub
-from p2pgrid.net.network import Network
 from p2pgrid.units import GIB, TimestampMs
 from p2pgrid.wire.signed import Signed, sign
 
@@ -147,43 +142,3 @@ def holdings(
         flists=flists,
     )
     return sign(held, key_of(number), GRID)
-
-
-class World:
-    """Peers over the in-memory network; who joins is connected to all that can be reached."""
-
-    def __init__(self, nursery: trio.Nursery) -> None:
-        self.hub = MemoryHub(seed=1)
-        self.networks: dict[int, Network] = {}
-        self._nursery = nursery
-
-    async def join(self, number: int) -> Network:
-        network: Network = await self._nursery.start(self._hold, number)
-        await self._connect(network, self.networks.values())
-        self.networks[number] = network
-        return network
-
-    def partition(self, *groups: Sequence[int]) -> None:
-        self.hub.partition(*[[node_of(number) for number in group] for group in groups])
-
-    async def heal(self) -> None:
-        self.hub.heal()
-        for network in self.networks.values():
-            await self._connect(network, self.networks.values())
-
-    async def _hold(self, number: int, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        async with self.hub.open(key_of(number)) as network:
-            task_status.started(network)
-            await trio.sleep_forever()
-
-    async def _connect(self, network: Network, others: Iterable[Network]) -> None:
-        for other in others:
-            if other is not network and other.id not in network.peers():
-                await network.connect(other.addresses()[0])
-
-
-@asynccontextmanager
-async def open_world() -> AsyncGenerator[World, None]:
-    async with trio.open_nursery() as nursery:
-        yield World(nursery)
-        nursery.cancel_scope.cancel()

@@ -18,6 +18,7 @@ from p2pgrid.explorer.query import (
 )
 from p2pgrid.explorer.view import View
 from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.ids import FarmId
 from p2pgrid.model.node import Feature, Location
 from p2pgrid.wire.codec import decode, encode
 from tests.explorer.grid import NOW, announced, farm_record, node_of
@@ -93,6 +94,13 @@ def test_addresses_that_nobody_else_reaches_do_not_count(address: str) -> None:
     assert not matches(here, NodeFilter(has_public_address=True))
     private = replace(NODE, addresses=("/ip4/10.0.0.1/tcp/1",))
     assert not matches(private, NodeFilter(has_public_address=True))
+
+
+def test_a_farm_that_takes_the_id_of_another_as_its_name_is_not_taken_for_it() -> None:
+    victim = NODE.farm.hex()
+    impostor = replace(NODE, farm=FarmId(bytes(32)), farm_name=victim)
+    assert matches(NODE, NodeFilter(farm=victim.upper()))
+    assert not matches(impostor, NodeFilter(farm=victim))
 
 
 rows = st.builds(

@@ -26,7 +26,6 @@ from p2pgrid.wire.signed import Signed
 from tests.explorer.grid import (
     GRID,
     NOW,
-    World,
     announced,
     facts,
     farm_members,
@@ -35,9 +34,9 @@ from tests.explorer.grid import (
     holdings,
     key_of,
     node_of,
-    open_world,
     updated,
 )
+from tests.explorer.peers import World, open_world
 
 FLIST = FlistId(b"\x05" * 32)
 EVERYTHING = [

@@ -1,9 +1,7 @@
 """Full peers come to the same view: by gossip, by pulls, after a partition and beside liars."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from random import Random
 
 import pytest
 import trio
@@ -11,10 +9,10 @@ import trio.testing
 
 from p2pgrid.crdt.reconcile import Digests, Fetch, Ids, IdSet, ListIds, Records, Request
 from p2pgrid.errors import BadSignature, Refused, StoreFailed
-from p2pgrid.explorer.announce import Load, NodeFacts, announcement_of
+from p2pgrid.explorer.announce import Load, NodeFacts
 from p2pgrid.explorer.questions import Query, Submit
-from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.limits import (
+    ANNOUNCE_CHECK_SECONDS,
     ANNOUNCE_INTERVAL_MS,
     NODE_LEASE_MS,
     PULL_PAUSE_SECONDS_MAX,
@@ -24,25 +22,20 @@ from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import NetworkId
 from p2pgrid.net.network import Method, Topic, Verdict
 from p2pgrid.store.memory import MemoryStore
-from p2pgrid.store.store import Change, Store, Table
-from p2pgrid.units import SECOND_MS, TimestampMs
+from p2pgrid.store.store import Change, Table
+from p2pgrid.units import SECOND_MS
 from p2pgrid.wire.codec import decode, encode
 from tests.explorer.grid import (
-    GRID,
     NOW,
-    World,
     announced,
     facts,
     farm_record,
     flist_name,
     key_of,
     node_of,
-    open_world,
     updated,
 )
-
-GOSSIP_SECONDS = 1.0
-"""Time enough for gossip to reach everybody."""
+from tests.explorer.peers import GOSSIP_SECONDS, clock, open_grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,48 +45,6 @@ class OtherEnvelope:
     kind: int
     body: bytes
     signature: bytes
-
-
-def clock() -> TimestampMs:
-    return TimestampMs(NOW + int(trio.current_time() * SECOND_MS))
-
-
-class Grid:
-    """Full peers of one world."""
-
-    def __init__(self, world: World, nursery: trio.Nursery) -> None:
-        self.world = world
-        self.explorers: dict[int, ExplorerService] = {}
-        self._nursery = nursery
-
-    async def join(self, number: int, store: Store | None = None) -> ExplorerService:
-        network = await self.world.join(number)
-        explorer = ExplorerService(
-            network, store or MemoryStore(), GRID, clock, random=Random(number)
-        )
-        self._nursery.start_soon(explorer.run)
-        self.explorers[number] = explorer
-        await trio.testing.wait_all_tasks_blocked()
-        return explorer
-
-    def are_equal(self) -> bool:
-        return len({explorer.view.ids.root() for explorer in self.explorers.values()}) == 1
-
-    async def publish(self, number: int) -> None:
-        await self.explorers[number].publish_next(
-            key_of(number), lambda stamp: announcement_of(facts(number), stamp)
-        )
-        await trio.sleep(GOSSIP_SECONDS)
-
-
-@asynccontextmanager
-async def open_grid(*numbers: int) -> AsyncGenerator[Grid, None]:
-    async with open_world() as world, trio.open_nursery() as nursery:
-        grid = Grid(world, nursery)
-        for number in numbers:
-            await grid.join(number)
-        yield grid
-        nursery.cancel_scope.cancel()
 
 
 async def test_gossip_reaches_everybody(autojump_clock: trio.testing.MockClock) -> None:
@@ -226,20 +177,51 @@ async def test_a_peer_that_answers_pulls_with_lies_changes_nothing(
         assert grid.explorers[1].pulls > 3
 
 
-async def test_a_peer_that_never_answers_holds_up_nothing(
+async def test_peers_that_never_answer_hold_up_nothing(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with open_grid(1) as grid:
-        mute = await grid.world.join(66)
 
-        async def answer(_peer: object, _body: bytes) -> bytes:
+        async def wait(_peer: object, _body: bytes) -> bytes:
             await trio.sleep_forever()
 
-        mute.serve(Method.RECONCILE_EXPLORER, answer)
-        await grid.join(2)
-        await grid.publish(2)
-        await trio.sleep(PULL_PAUSE_SECONDS_MAX)
+        for number in (66, 67):
+            (await grid.world.join(number)).serve(Method.RECONCILE_EXPLORER, wait)
+        await grid.publish(1)
+        newcomer = await grid.join(2)
+        await trio.sleep(2)
+        assert newcomer.node(node_of(1)) is not None
+
+
+async def test_a_change_while_announcing_is_not_missed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    class BusyStore(MemoryStore):
+        """Has a reservation begin while the announcement is being stored."""
+
+        async def commit(self, changes: Sequence[Change]) -> None:
+            await super().commit(changes)
+            if machine.now.reservations == 0:
+                machine.now = Load(Capacity(millicores=7000), 1)
+                grid.explorers[1].recheck()
+
+    async with open_grid(2) as grid, trio.open_nursery() as nursery:
+        machine = Machine()
+        await grid.join(1, BusyStore())
+        nursery.start_soon(grid.explorers[1].announce, key_of(1), machine)
+        await trio.sleep(ANNOUNCE_CHECK_SECONDS / 2)
+        assert [row.reservations for row in grid.explorers[2].nodes()] == [1]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_lossy_grid_becomes_one_view(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_grid(*range(1, 9)) as grid:
+        grid.world.hub.gossip_loss = 0.7
+        for number in grid.explorers:
+            await grid.publish(number)
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX * 4)
         assert grid.are_equal()
+        assert len(grid.explorers[1].nodes()) == 8
 
 
 # --- disk -----------------------------------------------------------------------------------------
