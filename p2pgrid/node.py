@@ -74,14 +74,21 @@ def run_node(config: Config, grid: Path | None) -> None:
     try:
         trio.run(_main, config, grid)
     except* GridError as group:
-        raise _first(group) from None
+        raise first_error(group) from None
+    except* Exception as group:
+        log.exception("a part of the node broke")
+        error = first_error(group)
+        raise GridError(
+            f"the node broke and stopped: {type(error).__name__}: {error}; "
+            f"{config.data}/node.log says where"
+        ) from None
 
 
-def _first(group: BaseExceptionGroup[GridError]) -> GridError:
-    error: BaseException = group
+def first_error(error: BaseException) -> Exception:
+    """The first single error in nested groups of errors."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, GridError)
+    assert isinstance(error, Exception)
     return error
 
 

@@ -153,16 +153,27 @@ def capacity(client: NodeClient, share: float, as_json: bool) -> None:
         click.echo(f"{name:8}" + "".join(f"{cell:>12}" for cell in cells))
 
 
+class _OneLine(logging.Formatter):
+    """Leaves tracebacks to the file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        record = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
+        return super().format(record)
+
+
 def _start_logging(data: Path, level: str) -> None:
     """Log to stderr for the service manager, and to a rotated file for people."""
-    form = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    form = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     file = logging.handlers.RotatingFileHandler(
         data / "node.log", maxBytes=LOG_FILE_BYTES_MAX, backupCount=LOG_FILES_KEPT
     )
     logging.captureWarnings(capture=True)
     root = logging.getLogger()
-    for handler in (logging.StreamHandler(sys.stderr), file):
-        handler.setFormatter(form)
+    screen = logging.StreamHandler(sys.stderr)
+    screen.setFormatter(_OneLine(form))
+    file.setFormatter(logging.Formatter(form))
+    for handler in (screen, file):
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("p2pgrid").setLevel(level.upper())

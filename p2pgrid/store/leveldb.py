@@ -71,7 +71,7 @@ class LevelDbStore:
         """Entries whose key starts with `prefix` and is > `after`, as they are now."""
         with self._readable():
             entries = self._database.iterator(
-                start=max(prefix, after),
+                start=bytes(max(prefix, after)),  # plyvel takes no Table, though that is bytes
                 stop=end_of(prefix),
                 include_start=prefix > after or prefix == after == b"",
                 verify_checksums=True,

@@ -158,3 +158,10 @@ async def test_a_value_of_absurd_size_is_our_own_mistake(store: Store) -> None:
 def test_every_table_has_a_prefix_of_its_own() -> None:
     assert len({table.value for table in Table.__members__.values()}) == len(Table.__members__)
     assert all(len(table.value) == 1 for table in Table)
+
+
+async def test_a_table_is_a_prefix_to_scan(store: Store) -> None:
+    entries = [(Table.RENTED.key(b"1"), b"x"), (Table.RENTED.key(b"2"), b"y")]
+    await store.commit([*entries, (Table.HOSTED.key(b"1"), b"z")])
+
+    assert list(store.scan(Table.RENTED)) == entries
