@@ -23,6 +23,8 @@ def read_directory(path: Path, packer: Packer, on_bytes: Callable[[int, int], No
         BadInput: not a directory that can be read.
         BadImage: it holds what no image may hold, or changes meanwhile.
     """
+    if not path.is_dir():
+        raise BadInput(f"{path} is not a directory")
     try:
         tree, files = _list(os.fsencode(path))
         total = sum(entry.size for _, entry in files)

@@ -37,7 +37,8 @@ def _parse(data: bytes, what: str) -> object:
 
 def text(document: Mapping[str, object], key: str) -> str:
     """A text, "" where it is missing or null. Raises BadImage."""
-    return check_text(document.get(key) or "", key)
+    value = document.get(key)
+    return "" if value is None else check_text(value, key)
 
 
 def texts(document: Mapping[str, object], key: str) -> tuple[str, ...]:
@@ -47,7 +48,9 @@ def texts(document: Mapping[str, object], key: str) -> tuple[str, ...]:
 
 def items(document: Mapping[str, object], key: str) -> list[object]:
     """A list, empty where it is missing or null. Raises BadImage."""
-    values = document.get(key) or []
+    values = document.get(key)
+    if values is None:
+        return []
     if not isinstance(values, list) or len(values) > IMAGE_CONFIG_ITEMS_MAX:
         raise BadImage(f"{key} of an image is not a list, or one that is too long")
     return values
@@ -55,7 +58,9 @@ def items(document: Mapping[str, object], key: str) -> list[object]:
 
 def mapping(document: Mapping[str, object], key: str) -> Mapping[str, object]:
     """An object, empty where it is missing or null. Raises BadImage."""
-    value = document.get(key) or {}
+    value = document.get(key)
+    if value is None:
+        return {}
     if not isinstance(value, dict) or len(value) > IMAGE_CONFIG_ITEMS_MAX:
         raise BadImage(f"{key} of an image is not an object, or one that is too long")
     return value

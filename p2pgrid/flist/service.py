@@ -263,6 +263,7 @@ def _throttled(phase: str, on_progress: OnProgress) -> Callable[[int, int], None
 
     def on_bytes(done: int, total: int) -> None:
         nonlocal reported
+        trio.from_thread.check_cancelled()
         if done - reported >= PROGRESS_BYTES or (done == total and done > reported):
             reported = done
             trio.from_thread.run_sync(on_progress, Progress(phase, done, total))

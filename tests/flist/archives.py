@@ -148,8 +148,10 @@ def write_layout(
     return top
 
 
-def write_docker_archive(path: Path, layers: Sequence[bytes]) -> Path:
-    """What `docker save` writes, of plain layers."""
+def write_docker_archive(
+    path: Path, layers: Sequence[bytes], *, links: Mapping[int, str] | None = None
+) -> Path:
+    """What `docker save` writes, of plain layers; some may be links to others."""
     digests = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers]
     config = json.dumps(
         {
@@ -164,7 +166,12 @@ def write_docker_archive(path: Path, layers: Sequence[bytes]) -> Path:
     files = [
         member(name, config),
         member("manifest.json", json.dumps(manifest).encode()),
-        *(member(f"{n}/layer.tar", layer) for n, layer in enumerate(layers)),
+        *(
+            symlink(f"{n}/layer.tar", links[n])
+            if links and n in links
+            else member(f"{n}/layer.tar", layer)
+            for n, layer in enumerate(layers)
+        ),
     ]
     path.write_bytes(tar(*files))
     return path
