@@ -5,7 +5,7 @@ Libp2p takes seconds to import: import this module only to open a network.
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import trio
 from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
@@ -13,7 +13,7 @@ from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput, MalformedRecord, Refused, Unreachable
-from p2pgrid.limits import DIAL_SECONDS_MAX, PEER_ADDRESSES_MAX
+from p2pgrid.limits import DIAL_SECONDS_MAX, NEARBY_PEERS_MAX, PEER_ADDRESSES_MAX
 from p2pgrid.model.ids import NetworkId, NodeId, short
 from p2pgrid.net.address import join_address, split_address
 from p2pgrid.net.address_book import AddressBook
@@ -32,6 +32,7 @@ from p2pgrid.net.libp2p_host import (
     swarm_of,
 )
 from p2pgrid.net.libp2p_peers import Peers
+from p2pgrid.net.mdns import Sighting, open_mdns
 from p2pgrid.net.network import (
     BulkHandler,
     BulkStream,
@@ -68,7 +69,7 @@ async def open_libp2p(
     with bare_errors():
         async with open_host(key, listen) as host:
             network = _Libp2pNetwork(key, host, network_id)
-            async with network.opened():
+            async with network.opened(), network.announced() if mdns else nullcontext():
                 yield network
 
 
@@ -80,6 +81,7 @@ class _Libp2pNetwork:
         self._host = host
         self._network_id = network_id
         self._book = AddressBook()
+        self._nearby: dict[NodeId, tuple[str, ...]] = {}
         self._handlers: dict[str, RequestHandler] = {Method.BULK_OPEN: self._offer_bulk}
         self._bulk = BulkServer()
         self._dialler = Dialler(host)
@@ -100,6 +102,17 @@ class _Libp2pNetwork:
                 yield
             finally:
                 await close_sockets(swarm.get_connections())
+
+    @asynccontextmanager
+    async def announced(self) -> AsyncGenerator[None]:
+        """On the local network, during the block."""
+        async with open_mdns(
+            node=self._id,
+            network_id=self._network_id,
+            addresses=self.addresses(),
+            on_sighting=self._sight,
+        ):
+            yield
 
     @property
     def id(self) -> NodeId:
@@ -125,6 +138,10 @@ class _Libp2pNetwork:
     def addresses_of(self, peer: NodeId) -> tuple[str, ...]:
         """See `Network.addresses_of`."""
         return tuple(join_address(one, peer) for one in self._book.transports(peer))
+
+    def nearby(self) -> tuple[str, ...]:
+        """See `Network.nearby`."""
+        return tuple(address for addresses in self._nearby.values() for address in addresses)
 
     async def connect(self, address: str) -> NodeId:
         """See `Network.connect`."""
@@ -184,6 +201,12 @@ class _Libp2pNetwork:
         if not self._peers.is_connected(peer):
             await self._dialler.dial(peer, transports)
         return await self._peers.asker(peer)
+
+    def _sight(self, sighting: Sighting) -> None:
+        self._nearby.pop(sighting.node, None)
+        self._nearby[sighting.node] = sighting.addresses
+        if len(self._nearby) > NEARBY_PEERS_MAX:
+            del self._nearby[next(iter(self._nearby))]
 
     def _hello(self) -> Hello:
         return Hello(self._network_id, self.addresses()[:PEER_ADDRESSES_MAX])

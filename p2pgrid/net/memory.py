@@ -201,6 +201,10 @@ class _MemoryNetwork:
         """See `Network.addresses_of`."""
         return tuple(join_address(one, peer) for one in self._book.transports(peer))
 
+    def nearby(self) -> tuple[str, ...]:
+        """See `Network.nearby`; there is no local network here."""
+        return ()
+
     async def connect(self, address: str) -> NodeId:
         """See `Network.connect`."""
         transport, peer = split_address(address)

@@ -1,9 +1,12 @@
 """Small things about trio's scopes."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import trio
+
+_R = TypeVar("_R")
 
 
 def shielded(seconds: float) -> trio.CancelScope:
@@ -35,3 +38,11 @@ def _lone(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
             return None
         error = error.exceptions[0]
     return error
+
+
+async def in_thread(function: Callable[[], _R]) -> _R:
+    """Run what blocks in a thread; once cancelled, leave it to itself."""
+    return await trio.to_thread.run_sync(
+        function,
+        abandon_on_cancel=True,  # type: ignore[call-arg]  # libp2p brings stubs older than trio
+    )
