@@ -73,14 +73,15 @@ class Reference:
         first, slash, path = rest.partition("/")
         if not slash or not ("." in first or ":" in first or first == "localhost"):
             first, path = _DOCKER_HUB, rest
-        repository, _, tag = path.partition(":")
+        repository, colon, tag = path.partition(":")
         if first == _DOCKER_HUB:
             first = _DOCKER_HUB_HOST
             repository = repository if "/" in repository else f"library/{repository}"
-        is_valid = _HOST.fullmatch(first) and _REPOSITORY.fullmatch(repository)
-        if not is_valid or not _TAG.fullmatch(tag or "latest"):
+        tag = tag if colon else "latest"
+        is_named = _REPOSITORY.fullmatch(repository) and _TAG.fullmatch(tag)
+        if not is_named or not _is_host(first):
             raise BadInput(f"{name!r} names no image; write registry/repository:tag")
-        return cls(first, repository, tag or "latest", check_digest(digest) if digest else "")
+        return cls(first, repository, tag, check_digest(digest) if digest else "")
 
     def __str__(self) -> str:
         return f"{self.host}/{self.repository}" + (
@@ -330,6 +331,13 @@ def _read_bounded(response: httpx.Response) -> bytes:
         if len(data) > IMAGE_MANIFEST_BYTES_MAX:
             raise BadImage(f"a document of a registry is over {IMAGE_MANIFEST_BYTES_MAX} bytes")
     return bytes(data)
+
+
+def _is_host(host: str) -> bool:
+    try:
+        return _HOST.fullmatch(host) is not None and bool(httpx.URL(f"http://{host}").host)
+    except httpx.InvalidURL:
+        return False
 
 
 def _is_loopback(host: str) -> bool:
