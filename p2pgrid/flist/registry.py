@@ -45,6 +45,7 @@ _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?")
 _CHALLENGE = re.compile(r'([a-z]+)="([^"]*)"')
+_PORT_MAX = 65535
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_HOST = "registry-1.docker.io"
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -236,6 +237,8 @@ class _Repository:
             url = base.join(place) if base is not None else httpx.URL(place)
         except httpx.InvalidURL as error:
             raise Refused(f"registry {self.reference.host} sends us nowhere: {error}") from error
+        if not _has_port(url):
+            raise Refused(f"registry {self.reference.host} sends us to {str(url)[:80]}")
         is_safe = url.scheme == "https" and not _is_loopback(url.host)
         if not is_safe and not (self.reference.is_here and url.scheme in ("http", "https")):
             raise Refused(f"registry {self.reference.host} sends us to {str(url)[:80]}")
@@ -335,9 +338,14 @@ def _read_bounded(response: httpx.Response) -> bytes:
 
 def _is_host(host: str) -> bool:
     try:
-        return _HOST.fullmatch(host) is not None and bool(httpx.URL(f"http://{host}").host)
+        return _HOST.fullmatch(host) is not None and _has_port(httpx.URL(f"http://{host}"))
     except httpx.InvalidURL:
         return False
+
+
+def _has_port(url: httpx.URL) -> bool:
+    """Whether the port can be one; httpx lets others through as far as the system call."""
+    return (url.port or 0) <= _PORT_MAX
 
 
 def _is_loopback(host: str) -> bool:
