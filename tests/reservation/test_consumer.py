@@ -61,6 +61,7 @@ async def test_reserve_run_cancel(autojump_clock: MockClock) -> None:
 
     assert progress.phases == ["asking nodes", "paying", "funded", "deploying", "running"]
     assert world.ledger.burnt == 2 * FEE
+    assert world.ledger.refused == 0
     world.check_nothing_is_left()
 
 

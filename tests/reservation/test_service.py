@@ -1,5 +1,6 @@
 """The node's answers: idempotent, for the right consumer only, never more than there is."""
 
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -83,7 +84,8 @@ class Asking:
 
     async def reserve(self, *, duration_seconds: int = 3600) -> tuple[RecordId, RecordId]:
         """Quote and payment; (reservation, escrow)."""
-        request = request_of(starts_at_ms=now_ms(), duration_seconds=duration_seconds)
+        nonce = secrets.token_bytes(16)
+        request = request_of(starts_at_ms=now_ms(), duration_seconds=duration_seconds, nonce=nonce)
         terms = escrow_terms(request, await self.quote(request))
         escrow = self.world.ledger.apply(CONSUMER, terms)
         await self.tell_paid(request.id, escrow)
@@ -310,6 +312,27 @@ async def test_ended_reservations_are_forgotten_in_time(autojump_clock: MockCloc
         assert [one.id for one in consumer.host.reservations()] == made[-1:]
         assert len(list(consumer.world.host_disk.scan(Table.HOSTED))) == 1
         assert len(list(consumer.world.host_disk.scan(Table.KEPT_LOG))) == 1
+
+
+async def test_what_runs_goes_on_over_a_restart_unless_its_time_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    async with asking(world) as consumer:
+        await consumer.reserve(duration_seconds=60)
+        staying, _ = await consumer.reserve(duration_seconds=3600)
+        await trio.sleep(10)
+        assert len(world.machine.running) == 2
+    world.host = None
+    await trio.sleep(100)
+
+    async with asking(world) as consumer:
+        await trio.sleep(1)
+        assert list(world.machine.running) == [staying]
+        assert (await consumer.status(staying)).phase is Phase.RUNNING
+        await consumer.cancel(staying)
+        await trio.sleep(10)
+        world.check_nothing_is_left()
 
 
 async def test_an_unreadable_state_does_not_stop_the_node(autojump_clock: MockClock) -> None:

@@ -50,6 +50,8 @@ from tests.reservation.samples import (
 
 START_MS = 1_700_000_000_000
 FEE = Amount(10_000)
+DISK_SECONDS = 0.03
+"""Longer than a message under way: what is written while others ask shows."""
 BALANCE = Amount(1000 * TFT)
 OFFER = Offer(
     farm=FARM,
@@ -128,7 +130,7 @@ class Disk:
         raise AssertionError("what reservations store must be durable")
 
     async def commit(self, changes: Sequence[Change]) -> None:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(DISK_SECONDS)
         await self._process.do(lambda: self._store.write(changes))
 
 
@@ -375,7 +377,7 @@ class World:
         self,
         script: Callable[[ConsumerService], Awaitable[None]],
         *,
-        settle_seconds: float = 0,
+        settle_seconds: float = 5,
     ) -> None:
         """Run both, each again after its death, until the script is over, and then a while."""
         async with trio.open_nursery() as nursery:
