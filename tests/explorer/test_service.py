@@ -16,6 +16,7 @@ from p2pgrid.limits import (
     ANNOUNCE_INTERVAL_MS,
     NODE_LEASE_MS,
     PULL_PAUSE_SECONDS_MAX,
+    PULL_PAUSES_SECONDS,
     RECORD_BURST,
 )
 from p2pgrid.model.capacity import Capacity
@@ -180,17 +181,19 @@ async def test_a_peer_that_answers_pulls_with_lies_changes_nothing(
 async def test_peers_that_never_answer_hold_up_nothing(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_grid(1) as grid:
+    async with open_grid() as grid:
 
         async def wait(_peer: object, _body: bytes) -> bytes:
             await trio.sleep_forever()
 
-        for number in (66, 67):
+        *mute, speaker, newcomer = sorted(range(1, 5), key=node_of)  # asked in this order
+        for number in mute:
             (await grid.world.join(number)).serve(Method.RECONCILE_EXPLORER, wait)
-        await grid.publish(1)
-        newcomer = await grid.join(2)
-        await trio.sleep(2)
-        assert newcomer.node(node_of(1)) is not None
+        await grid.join(speaker)
+        await grid.publish(speaker)
+        joined = await grid.join(newcomer)
+        await trio.sleep(PULL_PAUSES_SECONDS[0] / 2)
+        assert joined.node(node_of(speaker)) is not None
 
 
 async def test_a_change_while_announcing_is_not_missed(
