@@ -16,10 +16,20 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from p2pgrid.chunks.messages import ChunkAnswer, ChunkRequest, FlistAnswer, Served
+from p2pgrid.crdt.reconcile import Compare
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.ledger.messages import HistoryQuery
+from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX, INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
-from p2pgrid.model.certificate import Certificate, CertifiedBatch, Equivocation, ProvenVote
+from p2pgrid.model.certificate import (
+    Certificate,
+    CertifiedBatch,
+    CertifiedOperation,
+    Equivocation,
+    ProvenVote,
+    VoteRequest,
+)
 from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
@@ -95,7 +105,12 @@ _flist_names = st.from_regex(r"[a-z0-9]+([._/-][a-z0-9]+)?", fullmatch=True).fil
     lambda name: len(name) <= 128
 )
 _environment = st.tuples(st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True), texts)
-_envelopes = st.binary(max_size=64)
+_batches = st.lists(st.binary(max_size=64), min_size=1, max_size=3).map(tuple)
+_places: dict[str, Values] = {
+    "index": st.integers(0, 99),
+    "count": st.integers(100, 200),
+    "path": st.lists(ids, max_size=8).map(tuple),
+}
 
 FIELDS: dict[type, dict[str, Values]] = {
     Location: {
@@ -121,13 +136,16 @@ FIELDS: dict[type, dict[str, Values]] = {
         "signers": st.binary(max_size=16),
         "signatures": st.lists(signatures, max_size=3).map(tuple),
     },
-    CertifiedBatch: {"operations": st.lists(_envelopes, min_size=1, max_size=3).map(tuple)},
+    CertifiedBatch: {"operations": _batches},
+    VoteRequest: {"operations": _batches},
+    CertifiedOperation: _places,
     Equivocation: {"slot": ids},
-    ProvenVote: {
-        "index": st.integers(0, 99),
-        "count": st.integers(100, 200),
-        "path": st.lists(ids, max_size=8).map(tuple),
-    },
+    ProvenVote: _places,
+    HistoryQuery: {"limit": st.integers(1, 500)},
+    Compare: {"root": nonces},
+    ChunkRequest: {"chunks": st.lists(ids, min_size=1, max_size=3).map(tuple)},
+    Served: {"blob_bytes": st.integers(0, CHUNK_BLOB_BYTES_MAX)},
+    FlistAnswer: {"body_bytes": st.integers(0, FLIST_BYTES_MAX)},
     Port: {"number": st.integers(1, 65535)},
     Signer: {"weight": st.integers(0, 100)},
     Container: {
@@ -204,7 +222,14 @@ def _requests(draw: st.DrawFn) -> ReservationRequest:
     )
 
 
+def _chunk_answers() -> Values:
+    one = st.builds(Served, chunk=ids, blob_bytes=st.integers(0, 10_000))
+    served = st.lists(one, min_size=1, max_size=3, unique_by=lambda served: served.chunk)
+    return served.map(tuple).map(ChunkAnswer)
+
+
 WHOLE: dict[type, Callable[[], Values]] = {
+    ChunkAnswer: _chunk_answers,
     Genesis: _genesis,
     OpenEscrow: _open_escrows,
     Operation: _operations,

@@ -14,7 +14,7 @@ _NAMED = {"TimestampMs": "time-ms", "Amount": "amount", "NetworkId": "network-id
 
 
 def proposed_rule(cls: type) -> str:
-    """The rule of one class, to be narrowed by hand; pycddl wants a name for every choice."""
+    """The rule of one class, to be narrowed by hand, with a name for every choice."""
     name = rule_name(cls)
     if issubclass(cls, IntEnum):
         return f"{name} = {' / '.join(str(int(one)) for one in cls)}"

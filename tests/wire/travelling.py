@@ -1,17 +1,20 @@
-"""Every class that travels or rests: registered records, and whatever p2pgrid decodes."""
+"""Every class that travels or rests: registered records, and whatever is encoded or decoded."""
 
 import ast
 import importlib
 import re
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import p2pgrid
-from p2pgrid.wire.codec import record_classes
+from p2pgrid.wire.codec import record_classes, variant_tag
 
 PACKAGE = Path(p2pgrid.__file__).parent
-OPENING = {"decode", "verify"}
+ALSO = {"reconcile.py": {"Digests", "Ids", "Records"}}
+"""By file: classes whose names stand in no call of the codec."""
 
 
 def rule_name(cls: type) -> str:
@@ -23,13 +26,19 @@ def rule_name(cls: type) -> str:
 
 @cache
 def travelling_classes() -> tuple[type, ...]:
-    """Registered records, and every class named in a call of `decode` or `verify`."""
+    """Registered records, what is decoded or encoded by name, and what `messages.py` files hold."""
     found: set[type] = set()
     for path in sorted(PACKAGE.rglob("*.py")):
-        names = _decoded_names(ast.parse(path.read_text()))
+        tree = ast.parse(path.read_text())
+        names = _decoded_names(tree) | _encoded_names(tree) | ALSO.get(path.name, set())
+        if path.name == "messages.py":
+            names |= {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
         if names or "@record(" in path.read_text():
             module = importlib.import_module(_module_name(path))
-            found |= {cls for name in names if isinstance(cls := getattr(module, name, None), type)}
+            values = (getattr(module, name, None) for name in names)
+            found |= {one for one in values if isinstance(one, type) and is_dataclass(one)}
+    # Variants travel inside the record whose field they stand in.
+    found = {cls for cls in found if variant_tag(cls) is None}
     found |= set(record_classes().values())
     return tuple(sorted(found, key=lambda cls: (cls.__module__, cls.__name__)))
 
@@ -39,11 +48,25 @@ def _module_name(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-def _decoded_names(tree: ast.AST) -> set[str]:
-    names = set()
+def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Name of the function and first argument of every call that has one."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Name):
+        if isinstance(node, ast.Call) and node.args:
             function: Any = node.func
-            if (getattr(function, "id", None) or getattr(function, "attr", None)) in OPENING:
-                names.add(node.args[0].id)
-    return names
+            yield getattr(function, "id", ""), node.args[0]
+
+
+def _decoded_names(tree: ast.AST) -> set[str]:
+    return {
+        first.id
+        for function, first in _calls(tree)
+        if function in {"decode", "verify"} and isinstance(first, ast.Name)
+    }
+
+
+def _encoded_names(tree: ast.AST) -> set[str]:
+    return {
+        first.func.id
+        for function, first in _calls(tree)
+        if function == "encode" and isinstance(first, ast.Call) and isinstance(first.func, ast.Name)
+    }
