@@ -31,9 +31,11 @@ def test_a_tag_that_is_taken_is_refused_and_its_owner_left_alone(tmp_path: Path)
     owner = Guest(ContainerNames(NODE, OTHER, "victim"))
     machine.guests[wanted.names.tag] = owner
 
-    with pytest.raises(CannotRun, match="collides"):
-        machine.bring_up(wanted, PreparedImage(tmp_path, ImageConfig()), {})
-    machine.remove(RESERVATION, [])
+    try:
+        with pytest.raises(CannotRun, match="collides"):
+            machine.bring_up(wanted, PreparedImage(tmp_path, ImageConfig()), {})
+    finally:
+        machine.remove(RESERVATION, [])
 
     assert machine.guests == {wanted.names.tag: owner}
     assert list(tmp_path.iterdir()) == []

@@ -165,23 +165,23 @@ async def test_a_read_only_container_can_not_write(machine: Machine) -> None:
         ("mount -t tmpfs none /tmp", "permission denied"),
         ("unshare -U true", "Operation not permitted"),  # needs no right: the filter's work
         ("ip link set eth0 down", "Operation not permitted"),
-        ("chroot /proc/1/root true; echo 0 > /proc/sys/kernel/pid_max", "Read-only"),
+        ("echo 0 > /proc/sys/kernel/pid_max", "Read-only"),
         ("hostname other", "Operation not permitted"),
-        ("cat /proc/kcore", "Permission denied"),
     ],
 )
 async def test_what_a_container_may_not_do(machine: Machine, command: str, denied: str) -> None:
     async with machine.open() as service:
         code, written = await run(service, command)
 
-    assert code != 0 or not written
-    assert denied.lower() in written.lower() or command.startswith("cat")
+    assert code != 0
+    assert denied.lower() in written.lower()
 
 
 async def test_a_container_sees_only_itself(machine: Machine) -> None:
     async with machine.open() as service:
         _, written = await run(
-            service, "ls -d /proc/[0-9]*; ls /sys/class/net; cat /proc/1/uid_map"
+            service,
+            "cat /proc/interrupts; ls -d /proc/[0-9]*; ls /sys/class/net; cat /proc/1/uid_map",
         )
 
     lines = written.splitlines()
