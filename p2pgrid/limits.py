@@ -223,8 +223,8 @@ CHUNKS_PER_REQUEST_MAX = 256
 ANSWER_CHUNKS_MAX = 64
 """Chunks that are read, sent and stored at once: small ones share the cost of a thread hop."""
 
-ANSWER_BYTES_MAX = 2 * MIB
-"""Bytes of chunks that are read, sent and stored at once; a larger single chunk goes alone."""
+ANSWER_BYTES_MAX = 4 * CHUNK_BLOB_BYTES_MAX
+"""Bytes of chunks that are read, sent and stored at once, about 2.4 MB: four full chunks."""
 
 ANSWER_FRAME_SECONDS_MAX = 30.0
 """A peer that takes longer to take in one frame is hung up on: it holds our memory."""

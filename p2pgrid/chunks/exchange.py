@@ -88,6 +88,7 @@ class _FlistRace:
         self._chunks = chunks
         self._flist = flist
         self._data: bytes | None = None
+        self._error: StoreFailed | None = None
         self._failures: dict[NodeId, GridError] = {}
 
     async def run(self, holders: Sequence[NodeId]) -> bytes:
@@ -98,6 +99,8 @@ class _FlistRace:
                 nursery.start_soon(self._attempt, nursery, holder, ended)
                 with trio.move_on_after(FLIST_HEDGE_SECONDS):
                     await ended.wait()
+        if self._error is not None:
+            raise self._error
         if self._data is not None:
             return self._data
         reasons = "; ".join(f"{short(node)}: {error}" for node, error in self._failures.items())
@@ -110,8 +113,10 @@ class _FlistRace:
         try:
             data = await self._fetch(holder)
             await self._chunks.put_flist(self._flist, data)
-        except StoreFailed:
-            raise
+        except StoreFailed as error:
+            self._error = error
+            nursery.cancel_scope.cancel()
+            return
         except GridError as error:
             log.info(
                 "fetching flist %s from %s failed: %s", short(self._flist), short(holder), error

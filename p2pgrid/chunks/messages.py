@@ -81,7 +81,7 @@ class ChunkAnswer:
             raise InvalidRecord(f"an answer of {len(self.served)} chunks")
         if len({one.chunk for one in self.served}) != len(self.served):
             raise InvalidRecord("an answer names a chunk twice")
-        if len(self.served) > 1 and self.body_bytes > ANSWER_BYTES_MAX:
+        if self.body_bytes > ANSWER_BYTES_MAX:
             raise InvalidRecord(f"an answer of {self.body_bytes} bytes")
 
     @property
@@ -126,17 +126,19 @@ def split_answers(sizes: Iterable[tuple[ChunkId, int]]) -> Iterator[list[ChunkId
 
 
 def body_frames(blobs: Sequence[bytes]) -> Iterator[bytes]:
-    """Cut a body into frames, joining across blobs; a blob may be longer than a frame."""
-    rest = b""
+    """Cut a body into frames, joining across blobs; every byte is copied once."""
+    parts: list[memoryview] = []
+    room_bytes = BULK_FRAME_BYTES
     for blob in blobs:
-        start = 0
-        while len(rest) + len(blob) - start >= BULK_FRAME_BYTES:
-            end = start + BULK_FRAME_BYTES - len(rest)
-            yield rest + blob[start:end]
-            rest, start = b"", end
-        rest += blob[start:]
-    if rest:
-        yield rest
+        view = memoryview(blob)
+        while len(view) >= room_bytes:
+            yield b"".join((*parts, view[:room_bytes]))
+            view, parts, room_bytes = view[room_bytes:], [], BULK_FRAME_BYTES
+        if view:
+            parts.append(view)
+            room_bytes -= len(view)
+    if parts:
+        yield b"".join(parts)
 
 
 class Body:

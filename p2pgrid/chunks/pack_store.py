@@ -115,13 +115,11 @@ class PackStore:
     async def get_flist(self, flist: FlistId) -> bytes:
         """A whole `.fl` file, verified. Raises NotFound, also where it is damaged on disk."""
         data = await self.read_flist(flist, start=0, bytes_max=FLIST_BYTES_MAX)
-        try:
-            await trio.to_thread.run_sync(require_flist, flist, data)
-        except BadChunk as error:
-            log.error("flist %s is damaged; forgotten", flist.hex())
-            await self.remove_flist(flist)
-            raise NotFound(f"flist {short(flist)} is not here: it was damaged on disk") from error
-        return data
+        if await trio.to_thread.run_sync(_is_flist, flist, data):
+            return data
+        log.error("flist %s is damaged; forgotten", flist.hex())
+        await self.remove_flist(flist)
+        raise NotFound(f"flist {short(flist)} is not here: it was damaged on disk")
 
     async def read_flist(self, flist: FlistId, *, start: int, bytes_max: int) -> bytes:
         """A piece of a `.fl` file. Raises NotFound."""
@@ -175,7 +173,7 @@ class PackStore:
         try:
             self._index.add(places, {place.pack: after[place.pack] for place in places.values()})
         except StoreFailed:
-            await trio.to_thread.run_sync(self._packs.cut_back, before)
+            self._packs.cut_back(before)
             raise
 
     def _forget(self, chunk: ChunkId, place: Place) -> None:
@@ -187,6 +185,14 @@ class PackStore:
 def _require_chunks(blobs: Sequence[Blob]) -> None:
     for blob in blobs:
         require_chunk(blob)
+
+
+def _is_flist(flist: FlistId, data: bytes) -> bool:
+    try:
+        require_flist(flist, data)
+    except BadChunk:
+        return False
+    return True
 
 
 async def _recover(packs: PackFiles, index: PackIndex) -> None:

@@ -112,7 +112,7 @@ def raw(tag: int, *fields: object) -> bytes:
         (Answer, raw(1, [[one, 0] for one in chunks(ANSWER_CHUNKS_MAX + 1)])),
         (Answer, raw(1, [[bytes(32), 5], [bytes(32), 5]])),
         (Answer, raw(1, [[bytes(32), CHUNK_BLOB_BYTES_MAX + 1]])),
-        (Answer, raw(1, [[one, ANSWER_BYTES_MAX // 4] for one in chunks(5)])),
+        (Answer, raw(1, [[one, ANSWER_BYTES_MAX // 5 + 1] for one in chunks(5)])),
         (Answer, raw(2, FLIST_BYTES_MAX + 1)),
         (Answer, b"garbage"),
     ],

@@ -1,0 +1,102 @@
+"""Chunks between two processes on loopback, disk to disk, encrypted, verified and durable."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from p2pgrid.chunks.chunk_store import chunk_id
+from p2pgrid.units import GIB, MIB
+from tests.benchmarks.chunk_peer import BLOB_BYTES
+from tests.benchmarks.measurement import Measurement, compare
+
+CHUNK_COUNT = 1024  # 512 MiB: some seconds, so that starting up does not count
+PAIRS = 2  # ours and the reference in turn; the better of each, since the machine is shared
+TRANSFER_TARGET = 0.4  # hashing alone halves what bare sockets do on one core
+CPU_TARGET = 0.5  # the rest is decryption, checksums of the packs, and Python for each frame
+HASHED_BYTES = 128 * MIB  # to know what hashing alone costs
+
+_TOTAL_BYTES = CHUNK_COUNT * BLOB_BYTES
+
+
+def measure() -> Iterator[Measurement]:
+    """Transfer rate and the receiver's CPU time, both against bare TCP."""
+    with tempfile.TemporaryDirectory(prefix="p2pgrid-bench-") as name:
+        ours, bare = [], []
+        with _chunk_server(Path(name)) as address, _file_server(Path(name)) as port:
+            for number in range(PAIRS):
+                target = Path(name) / f"fetched-{number}"
+                ours.append(_run("fetch", str(target), address, str(CHUNK_COUNT)))
+                bare.append(_run("receive", str(target / "bare"), port))
+        seconds = min(one["seconds"] for one in ours)
+        cpu_seconds = min(one["cpu_seconds"] for one in ours)
+        bare_seconds = min(one["seconds"] for one in bare)
+        bare_cpu_seconds = min(one["cpu_seconds"] for one in bare)
+    yield compare(
+        "chunks.transfer",
+        _TOTAL_BYTES / seconds / 1e6,
+        "MB/s",
+        reference=("bare trio TCP, file to file", _TOTAL_BYTES / bare_seconds / 1e6),
+        target=TRANSFER_TARGET,
+    )
+    yield compare(
+        "chunks.receiver_cpu",
+        cpu_seconds / _TOTAL_BYTES * GIB,
+        "CPU-s/GiB",
+        reference=(
+            "bare trio TCP to file, and blake2b",
+            bare_cpu_seconds / _TOTAL_BYTES * GIB + _hash_seconds() / HASHED_BYTES * GIB,
+        ),
+        target=CPU_TARGET,
+        is_less_better=True,
+    )
+
+
+def _hash_seconds() -> float:
+    """CPU time of blake2b-256 over HASHED_BYTES, a chunk at a time."""
+    data = os.urandom(BLOB_BYTES)
+    started = time.process_time()
+    for _ in range(HASHED_BYTES // BLOB_BYTES):
+        chunk_id(data)
+    return time.process_time() - started
+
+
+@contextmanager
+def _chunk_server(directory: Path) -> Iterator[str]:
+    with _server("serve", str(directory / "served"), str(CHUNK_COUNT)) as said:
+        yield said["address"]
+
+
+@contextmanager
+def _file_server(directory: Path) -> Iterator[str]:
+    source = directory / "source"
+    with source.open("wb") as file:
+        for _ in range(CHUNK_COUNT):
+            file.write(os.urandom(BLOB_BYTES))
+    with _server("send", str(source)) as said:
+        yield str(said["port"])
+
+
+@contextmanager
+def _server(*arguments: str) -> Iterator[dict[str, str]]:
+    with subprocess.Popen(
+        _command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _run(*arguments: str) -> dict[str, float]:
+    found: dict[str, float] = json.loads(subprocess.check_output(_command(*arguments)))
+    return found
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.chunk_peer", *arguments]
