@@ -28,7 +28,7 @@ from p2pgrid.config import Config
 from p2pgrid.errors import BadInput, GridError, Unusable
 from p2pgrid.explorer.remote import RemoteExplorer
 from p2pgrid.explorer.service import ExplorerService
-from p2pgrid.farming.hardware import read_machine
+from p2pgrid.farming.service import open_machine
 from p2pgrid.flist.service import FlistService
 from p2pgrid.ledger.genesis_file import read_genesis, write_genesis
 from p2pgrid.ledger.remote import RemoteLedger
@@ -232,9 +232,8 @@ class _Opening:
 
     async def open_full(self) -> Services:
         """A 3Node: view, ledger, chunks, images, containers."""
-        machine = await trio.to_thread.run_sync(
-            lambda: read_machine(self._config.data, share=self._config.share)
-        )
+        farming = await open_machine(self._config.data, share=self._config.share)
+        self.runs.append(farming.run)
         explorer = ExplorerService(
             self._network,
             await self._store("explorer"),
@@ -261,7 +260,7 @@ class _Opening:
         )
         station = Station(
             node=self._node,
-            machine=machine,
+            farming=farming,
             network=self._network,
             membership=membership,
             workloads=workloads,

@@ -12,8 +12,7 @@ from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.errors import GridError
 from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
-from p2pgrid.farming.capacity import free_capacity
-from p2pgrid.farming.hardware import Machine
+from p2pgrid.farming.service import FarmingService
 from p2pgrid.flist.service import FlistService, Image, Progress
 from p2pgrid.limits import ANNOUNCE_INTERVAL_MS, HELD_CHECK_SECONDS
 from p2pgrid.model.capacity import Capacity
@@ -70,7 +69,7 @@ class Station:
     """What this node has, says and offers."""
 
     node: NodeId
-    machine: Machine
+    farming: FarmingService
     network: Network
     membership: Membership
     workloads: WorkloadService
@@ -88,20 +87,19 @@ class Station:
         return NodeFacts(
             node=self.node,
             farm=self.membership.farm,
-            total=self.machine.total,
-            system=self.machine.system,
+            total=self.farming.machine.total,
+            system=self.farming.machine.system,
             addresses=self.network.addresses(),
             features=self._features(),
-            hardware=self.machine.hardware,
-            boot_ms=self.machine.boot_ms,
+            hardware=self.farming.machine.hardware,
+            boot_ms=self.farming.machine.boot_ms,
             version=self.version,
             price_permille=price_permille,
         )
 
     def load(self) -> Load:
         """What is free now."""
-        free = free_capacity(self.machine.total, self.machine.system, self.used())
-        return Load(free, self.hosted())
+        return Load(self.farming.free(self.used()), self.hosted())
 
     def offer(self) -> Offer | None:
         """What reservations may take, and for what."""
@@ -113,7 +111,7 @@ class Station:
             payout=payout,
             price_permille=price_permille,
             features=self._features(),
-            capacity=self.machine.total.less(self.machine.system),
+            capacity=self.farming.machine.total.less(self.farming.machine.system),
             pricing=self.pricing,
         )
 
@@ -197,6 +195,7 @@ class HoldingsTeller:
         told_ms = self._now_ms()
         node = NodeId(bytes(self._key.verify_key))
         while True:
+            self._recheck = trio.Event()  # before looking, so that no word is lost
             held = tuple(sorted(one.flist for one in self._flists.local() if one.pins))
             held = held[:HOLDINGS_MAX]
             if held != told or (held and self._now_ms() > told_ms + ANNOUNCE_INTERVAL_MS):
@@ -205,7 +204,6 @@ class HoldingsTeller:
                     told, told_ms = held, self._now_ms()
                 except GridError as error:
                     log.warning("cannot tell what is held here: %s", error)
-            self._recheck = trio.Event()
             with trio.move_on_after(HELD_CHECK_SECONDS):
                 await self._recheck.wait()
 

@@ -74,9 +74,7 @@ def make_app(services: Services) -> Starlette:
     return Starlette(routes=routes, exception_handlers={**handlers, Exception: _unexpected})
 
 
-async def serve_control(
-    services: Services, *, task_status: Starting = TASK_STATUS_IGNORED
-) -> None:
+async def serve_control(services: Services, *, task_status: Starting = TASK_STATUS_IGNORED) -> None:
     """Serve until cancelled. The socket is there, for its owner only, once started."""
     path = services.data / SOCKET_NAME
     if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:

@@ -80,7 +80,11 @@ class ExplorerAccess:
         if name.publisher.hex().startswith(publisher.casefold()):
             return True
         node = await self.nodes(NodeFilter(node=name.publisher.hex()), limit=1)
-        return any(one.farm_name.casefold() == publisher.casefold() for one in node.rows)
+        # Anybody may claim a farm; only the farm confirms its nodes.
+        return any(
+            one.is_confirmed and one.farm_name.casefold() == publisher.casefold()
+            for one in node.rows
+        )
 
 
 def only_one(rows: Sequence[_T], what: str, names: Sequence[str]) -> _T:

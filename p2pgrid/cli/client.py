@@ -3,10 +3,11 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from p2pgrid import errors
 from p2pgrid.errors import GridError, Unreachable
@@ -56,40 +57,56 @@ class NodeClient:
 
     def stream(self, path: str, body: Json = None) -> Iterator[dict[str, Json]]:
         """The lines of an answer as they come: progress, and the result last. Raises like `get`."""
-        response = self._send("POST", path, body)
-        for line in response:
-            message = json.loads(line)
-            if "error" in message:
-                raise _error_of(message)
-            yield message
+        with self._sent("POST", path, body) as response:
+            for line in response:
+                message = json.loads(line)
+                if "error" in message:
+                    raise _error_of(message)
+                yield message
 
     def read(self, path: str, **query: object) -> tuple[bytes, int]:
         """Raw bytes, and the offset after them that the node names. Raises like `get`."""
         pairs = {key: value for key, value in query.items() if value is not None}
-        response = self._send("GET", f"{path}?{urlencode(pairs)}", None)
-        return response.read(), int(response.headers.get("x-next-offset", "0"))
+        with self._sent("GET", f"{path}?{urlencode(pairs)}", None) as response:
+            return response.read(), int(response.headers.get("x-next-offset", "0"))
 
     def _answer(self, method: str, path: str, body: Json) -> Json:
-        return json.loads(self._send(method, path, body).read() or b"null")
+        with self._sent(method, path, body) as response:
+            return json.loads(response.read() or b"null")
 
-    def _send(self, method: str, path: str, body: Json) -> HTTPResponse:
+    @contextmanager
+    def _sent(self, method: str, path: str, body: Json) -> Iterator[HTTPResponse]:
+        """The answer to one request, on a connection of its own."""
         if len(str(self.socket_path).encode()) > SOCKET_PATH_BYTES_MAX:
             raise errors.BadInput(
                 f"{self.socket_path} is too long for a socket; choose a shorter data directory"
             )
-        connection = _SocketConnection(self.socket_path)
         payload = None if body is None else json.dumps(body)
-        try:
-            connection.request(method, path, payload, {"content-type": "application/json"})
-            response = connection.getresponse()
-        except (OSError, HTTPException) as error:
-            raise Unreachable(
-                f"no node answers at {self.socket_path} ({error}); "
-                f"start one: p2pgrid --data {self.data} node run"
-            ) from error
-        if response.status >= 400:
-            raise _error_of(_parse_error(response.read()))
-        return response
+        with closing(_SocketConnection(self.socket_path)) as connection:
+            try:
+                connection.request(
+                    method, _quoted(path), payload, {"content-type": "application/json"}
+                )
+                response = connection.getresponse()
+            except (OSError, HTTPException) as error:
+                raise Unreachable(
+                    f"no node answers at {self.socket_path} ({_reason(error)}); "
+                    f"start one: p2pgrid --data {self.data} node run"
+                ) from error
+            with response:
+                if response.status >= 400:
+                    raise _error_of(_parse_error(response.read()))
+                yield response
+
+
+def _quoted(path: str) -> str:
+    """A path that people's names may stand in; its query is encoded already."""
+    before, mark, query = path.partition("?")
+    return quote(before) + mark + query
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "it hung up"
 
 
 def _parse_error(body: bytes) -> dict[str, Json]:

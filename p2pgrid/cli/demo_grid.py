@@ -77,18 +77,23 @@ class DemoGrid:
     def start(self) -> None:
         """Start every process, and wait until each answers. Raises Unreachable."""
         for member in self.members:
-            member.process = subprocess.Popen(
-                [*member.command, "--grid", str(self.genesis)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=(member.data / "stderr.log").open("ab"),
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 (we start no threads before)
-            )
+            self.launch(member)
         for member in self.members:
             wait_until(
                 f"{member.name} answers; see {member.data}/node.log",
                 lambda member=member: self._answers(member),  # type: ignore[misc] # bound now
                 seconds_max=DEMO_START_SECONDS_MAX,
+            )
+
+    def launch(self, member: Member) -> None:
+        """Start one process; it ends with this one at the latest."""
+        with (member.data / "stderr.log").open("ab") as errors:
+            member.process = subprocess.Popen(
+                [*member.command, "--grid", str(self.genesis)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads before
             )
 
     def _answers(self, member: Member) -> bool:
