@@ -91,6 +91,7 @@ class _Waiting:
 
     def __init__(self) -> None:
         self.done = trio.Event()
+        self.is_sent = False
         self.outcome: bytes | GridError = Unreachable("no answer")
 
     def finish(self, outcome: bytes | GridError) -> None:
@@ -159,16 +160,14 @@ class Asker:
         self._last_number += 1
         number = self._last_number
         waiting = self._waiting[number] = _Waiting()
-        is_queued = False
         try:
             await self._send.send(Request(number, method, body))
-            is_queued = True
             await waiting.done.wait()
         except trio.BrokenResourceError:
             return self._ended or waiting.outcome
         finally:
             del self._waiting[number]
-            if is_queued and not waiting.done.is_set():
+            if waiting.is_sent and not waiting.done.is_set():
                 self._cancel(Cancel(number))
         return waiting.outcome
 
@@ -183,11 +182,22 @@ class Asker:
     async def _write(self, scope: trio.CancelScope) -> None:
         try:
             async for message in self._receive:
+                if self._is_wanted(message):
+                    await self._stream.send_all(message_bytes(message))
                 cancelled, self._cancelled = self._cancelled, []
-                for one in (message, *cancelled):
-                    await self._stream.send_all(message_bytes(one))
+                for cancel in cancelled:
+                    await self._stream.send_all(message_bytes(cancel))
         except _STREAM_ENDED:
             scope.cancel()
+
+    def _is_wanted(self, message: Message) -> bool:
+        """Whether to send it: a request may have been cancelled while it was queued."""
+        if not isinstance(message, Request):
+            return True
+        waiting = self._waiting.get(message.number)
+        if waiting is not None:
+            waiting.is_sent = True
+        return waiting is not None
 
     async def _read(self) -> None:
         reader = MessageReader()
