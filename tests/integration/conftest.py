@@ -142,6 +142,9 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
             "the image is known",
             lambda: any(one["holders"] for one in live.consumer.get("/flists")),
         )
+        for node in live.nodes[1:]:  # from here on each can start it alone
+            rented = live.reserve(node)
+            live.consumer.post(f"/reservations/{rented['reservation']}/cancel")
         yield live
         for one in live.consumer.get("/reservations"):
             live.consumer.post(f"/reservations/{one['reservation']}/cancel")
