@@ -28,7 +28,8 @@ WEB, DATABASE, STRANGER = (
 PUBLIC, NEIGHBOUR, HOUSE = "2001:db8:2::1", "2001:db8:1::2", "fd99::1"
 UPLINK = "2001:db8:1::1"
 PORT = 80
-REFUSED_SECONDS = 1.5
+REFUSED_SECONDS = 0.7
+ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,9 @@ def connect_all(lab: Lab) -> None:
 
 def test_who_reaches_whom(lab: Lab) -> None:
     gateway = str(NODE.gateway)
-    with lab.serving("machine", UPLINK):  # a new cable takes its time
-        assert lab.reaches("internet", UPLINK, source=PUBLIC)
+    with lab.serving("machine", UPLINK):
+        # A new link takes a second or two before its own address may ask for neighbours.
+        assert any(lab.reaches("internet", UPLINK, source=PUBLIC) for _ in range(ATTEMPTS))
 
     with lab.serving("web", str(WEB.address)):
         assert lab.reaches("machine", str(WEB.address))
