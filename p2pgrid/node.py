@@ -53,7 +53,7 @@ from p2pgrid.reservation.service import HostService
 from p2pgrid.store.directory import lock_directory
 from p2pgrid.store.leveldb import open_leveldb
 from p2pgrid.store.store import Store, Table
-from p2pgrid.workload.service import open_workloads
+from p2pgrid.workload.service import WorkloadService, open_workloads
 
 log = logging.getLogger(__name__)
 
@@ -232,8 +232,6 @@ class _Opening:
 
     async def open_full(self) -> Services:
         """A 3Node: view, ledger, chunks, images, containers."""
-        farming = await open_machine(self._config.data, share=self._config.share)
-        self.runs.append(farming.run)
         explorer = ExplorerService(
             self._network,
             await self._store("explorer"),
@@ -251,41 +249,19 @@ class _Opening:
         )
         membership = self._membership(explorer)
         membership.on_change = explorer.recheck
-        self.runs.append(explorer.run)
-        self.runs.append(ledger.run)
+        self.runs += [explorer.run, ledger.run]
         flists, teller = await self._flists(explorer)
         images = ImageSource(flists, explorer, self._network, teller.recheck)
         workloads = await self._parts.enter_async_context(
             open_workloads(self._config.data / "workloads", images, self._node)
         )
-        station = Station(
-            node=self._node,
-            farming=farming,
-            network=self._network,
-            membership=membership,
-            workloads=workloads,
-            pricing=self._genesis.pricing,
-            version=version("p2pgrid"),
-        )
-        host = HostService(
-            self._network,
-            HostParts(
-                store=self._state,
-                ledger=ledger,
-                machine=Machine(workloads=workloads, exits=workloads.exits, flists=images),
-                key=self._key,
-                network_id=self._genesis.network,
-                offer=station.offer,
-                now_ms=clock.now_ms,
-            ),
-        )
-        station.used = host.used
-        station.hosted = lambda: sum(not one.is_over for one in host.reservations())
-        self.runs.append(host.run)
-        self.runs.append(partial(explorer.announce, self._key, station))
-        self.runs.append(partial(_recheck_at_changes, host, explorer.recheck))
         if (missing := workloads.missing()) is not None:
             log.warning("this node offers no containers: %s", missing)
+        station = await self._station(membership, workloads)
+        machine = Machine(workloads=workloads, exits=workloads.exits, flists=images)
+        host = self._host(ledger, machine, station)
+        self.runs.append(partial(explorer.announce, self._key, station))
+        self.runs.append(partial(_recheck_at_changes, host, explorer.recheck))
         return self._services(
             explorer=ExplorerAccess(explorer),
             ledger=ledger,
@@ -297,6 +273,37 @@ class _Opening:
             claim_farm=membership.claim,
             holds_changed=teller.recheck,
         )
+
+    async def _station(self, membership: Membership, workloads: WorkloadService) -> Station:
+        farming = await open_machine(self._config.data, share=self._config.share)
+        self.runs.append(farming.run)
+        return Station(
+            node=self._node,
+            farming=farming,
+            network=self._network,
+            membership=membership,
+            workloads=workloads,
+            pricing=self._genesis.pricing,
+            version=version("p2pgrid"),
+        )
+
+    def _host(self, ledger: LedgerService, machine: Machine, station: Station) -> HostService:
+        host = HostService(
+            self._network,
+            HostParts(
+                store=self._state,
+                ledger=ledger,
+                machine=machine,
+                key=self._key,
+                network_id=self._genesis.network,
+                offer=station.offer,
+                now_ms=clock.now_ms,
+            ),
+        )
+        station.used = host.used
+        station.hosted = lambda: sum(not one.is_over for one in host.reservations())
+        self.runs.append(host.run)
+        return host
 
     async def _store(self, name: str) -> Store:
         return await self._parts.enter_async_context(

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 
 from p2pgrid.cli.client import NodeClient
 from p2pgrid.cli.demo_grid import DemoGrid, Member, machine_traces, wait_until
+from p2pgrid.cli.demo_report import Report
 from p2pgrid.cli.flist import absolute_source
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_json
 from p2pgrid.errors import BadInput, GridError, Unreachable
@@ -56,7 +56,7 @@ def demo(nodes: int, once: bool, keep: Path | None, image: str | None, as_json: 
     with errors_shown(), _stoppable():
         before = machine_traces()
         with _workplace(keep) as place:
-            job = MainJob(DemoGrid(place / "grid", nodes=nodes), place, image, _Report(as_json))
+            job = MainJob(DemoGrid(place / "grid", nodes=nodes), place, image, Report(as_json))
             try:
                 job.run()
                 if not once:
@@ -66,45 +66,10 @@ def demo(nodes: int, once: bool, keep: Path | None, image: str | None, as_json: 
         job.finish(machine_traces() - before)
 
 
-class _Report:
-    """Shows each step and its time: a line for people, an object for programs."""
-
-    def __init__(self, as_json: bool) -> None:
-        from rich.console import Console
-
-        self.as_json = as_json
-        self.seconds: dict[str, float] = {}
-        self._console = Console(highlight=False, soft_wrap=True)
-
-    @contextmanager
-    def step(self, name: str, title: str) -> Iterator[dict[str, Any]]:
-        """Time the block; it fills in what to tell: `text` for people, the rest for programs."""
-        told: dict[str, Any] = {}
-        start = time.monotonic()
-        if self._console.is_terminal and not self.as_json:
-            with self._console.status(f"{title} …"):
-                yield told
-        else:
-            yield told
-        seconds = self.seconds[name] = round(time.monotonic() - start, 3)
-        text = told.pop("text", "")
-        if self.as_json:
-            print_json({"step": name, "seconds": seconds, **told})
-        else:
-            self._console.print(f"[green]✓[/] {seconds:6.2f} s  [bold]{title}[/]")
-            for line in text.splitlines():
-                self._console.print(f"[dim]            {line}[/]", markup=True)
-
-    def say(self, text: str) -> None:
-        """Something for people only."""
-        if not self.as_json:
-            self._console.print(text)
-
-
 class MainJob:
     """The life of one reservation, step by step, as a user would do it."""
 
-    def __init__(self, grid: DemoGrid, place: Path, image: str | None, report: _Report) -> None:
+    def __init__(self, grid: DemoGrid, place: Path, image: str | None, report: Report) -> None:
         self._grid = grid
         self._place = place
         self._image = image
