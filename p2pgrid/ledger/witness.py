@@ -28,13 +28,25 @@ from p2pgrid.wire.signed import Signed
 _SEEN_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Candidate:
     """An operation whose signature has been checked."""
 
     signed: Signed[Operation]
     has_usable_keys: bool
     """Whether every account that it names is known or a usable key."""
+    slots: tuple[bytes, ...] = field(init=False)
+    """Of the operation: hashes, so made once."""
+
+    def __post_init__(self) -> None:
+        self.slots = self.signed.record.slots
+
+    @property
+    def votes(self) -> tuple[Change, ...]:
+        """A vote for it as the store keeps it."""
+        identity, envelope = self.signed.id, self.signed.envelope
+        operation = (Table.VOTED_OPERATION.key(identity), envelope)
+        return operation, *((Table.VOTE.key(slot), identity) for slot in self.slots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +68,12 @@ class VoteBook:
     places: dict[tuple[AccountId, int], RecordId] = field(default_factory=dict)
     cancel_seen_ms: dict[RecordId, TimestampMs] = field(default_factory=dict)
 
-    def enter(self, signed: Signed[Operation]) -> None:
+    def enter(self, candidate: Candidate) -> None:
         """Note a vote."""
-        operation = signed.record
+        signed, operation = candidate.signed, candidate.signed.record
         self.operations[signed.id] = signed
         self.places[operation.account, operation.sequence] = signed.id
-        for slot in operation.slots:
+        for slot in candidate.slots:
             self.slots[slot] = signed.id
 
     def strike(self, identity: RecordId, operation: Operation) -> list[Change]:
@@ -84,12 +96,6 @@ class VoteBook:
             return []
         self.cancel_seen_ms[escrow] = now_ms
         return [(Table.CANCEL_SEEN.key(escrow), now_ms.to_bytes(_SEEN_BYTES, "big"))]
-
-
-def _written(signed: Signed[Operation]) -> list[Change]:
-    """A vote as the store keeps it."""
-    votes: list[Change] = [(Table.VOTE.key(slot), signed.id) for slot in signed.record.slots]
-    return [(Table.VOTED_OPERATION.key(signed.id), signed.envelope), *votes]
 
 
 def read_votes(
@@ -157,7 +163,7 @@ class Witness:
                 refusals.append(refusal)
                 continue
             accepted.append(candidate.signed.id)
-            changes += self._vote(candidate.signed, now_ms)
+            changes += self._vote(candidate, now_ms)
         return Judgement(tuple(accepted), tuple(refusals), tuple(changes))
 
     def objection(self, candidate: Candidate, now_ms: TimestampMs) -> Reason | None:
@@ -180,16 +186,17 @@ class Witness:
                 changes += self._book.see_cancel(operation.payload.escrow, now_ms)
         return changes
 
-    def _vote(self, signed: Signed[Operation], now_ms: TimestampMs) -> list[Change]:
+    def _vote(self, candidate: Candidate, now_ms: TimestampMs) -> list[Change]:
         """Note a vote; gives what must be durable before it leaves.
 
         For a certified operation too: the certificate itself may not be durable yet.
         """
-        if self._state.operation(signed.id) is None:
-            self._book.enter(signed)
-        changes = _written(signed)
-        if isinstance(signed.record.payload, CancelEscrow):
-            changes += self._book.see_cancel(signed.record.payload.escrow, now_ms)
+        identity, payload = candidate.signed.id, candidate.signed.record.payload
+        if self._state.operation(identity) is None:
+            self._book.enter(candidate)
+        changes = [*candidate.votes]
+        if isinstance(payload, CancelEscrow):
+            changes += self._book.see_cancel(payload.escrow, now_ms)
         return changes
 
     # --- the rules --------------------------------------------------------------------------------
@@ -198,7 +205,7 @@ class Witness:
         identity, operation = candidate.signed.id, candidate.signed.record
         if self._state.is_alarmed:
             return Refusal(operation=identity, reason=Reason.HALTED)
-        holder = self._holder(identity, operation)
+        holder = self._holder(candidate)
         if holder is not None:
             return self._conflict(identity, holder)
         if self._state.operation(identity) is not None or identity in self._book.operations:
@@ -208,9 +215,10 @@ class Witness:
         reason = reason or object_to_payload(operation, scene)
         return None if reason is None else Refusal(operation=identity, reason=reason)
 
-    def _holder(self, identity: RecordId, operation: Operation) -> RecordId | None:
+    def _holder(self, candidate: Candidate) -> RecordId | None:
         """Another operation that is certified or voted for in one of the slots."""
-        for slot in operation.slots:
+        identity = candidate.signed.id
+        for slot in candidate.slots:
             for holder in (self._state.certified_in(slot), self._book.slots.get(slot)):
                 if holder is not None and holder != identity:
                     return holder
@@ -245,7 +253,8 @@ class Witness:
             return Reason.CHAIN
         if operation.time_ms < time_ms:
             return Reason.TIME
-        return Reason.FUNDS if operation.debit > 0 and available < operation.debit else None
+        debit = operation.debit
+        return Reason.FUNDS if debit > 0 and available < debit else None
 
     def _link(self, account: AccountId, sequence: int) -> tuple[RecordId, Operation] | None:
         certified = self._state.certified_at(account, sequence)

@@ -64,7 +64,7 @@ class Table(bytes, Enum):
 
     def key(self, *parts: bytes) -> bytes:
         """The key of one entry of this table."""
-        return b"".join((self.value, *parts))
+        return b"".join((self, *parts))
 
 
 Change = tuple[bytes, bytes | None]

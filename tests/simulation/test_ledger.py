@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from p2pgrid.ledger.certificate import WitnessSet
-from p2pgrid.ledger.witness import Witness
+from p2pgrid.ledger.witness import Candidate, Witness
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import RecordId
@@ -35,17 +35,17 @@ def test_every_rule_holds_in_every_schedule(witness_count: int, block: int) -> N
 
 
 class WithoutVoteOnce(Witness):
-    def _holder(self, identity: RecordId, operation: Operation) -> RecordId | None:
+    def _holder(self, candidate: Candidate) -> RecordId | None:
         return None
 
 
 class TrustsCertificates(Witness):
     """Votes for what is certified, whatever it voted for before."""
 
-    def _holder(self, identity: RecordId, operation: Operation) -> RecordId | None:
-        if self._state.operation(identity) is not None:
+    def _holder(self, candidate: Candidate) -> RecordId | None:
+        if self._state.operation(candidate.signed.id) is not None:
             return None
-        return super()._holder(identity, operation)
+        return super()._holder(candidate)
 
 
 class WithoutFunds(Witness):
