@@ -50,6 +50,7 @@ class _Nouns(NearestGroup):
             return None
         module = import_module(f"p2pgrid.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = getattr(module, cmd_name)
+        _accept_data(command)
         return command
 
     def format_commands(
@@ -59,6 +60,30 @@ class _Nouns(NearestGroup):
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _accept_data(command: click.Command) -> None:
+    """Let `--data` stand after the verb as well, where people look for it."""
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _accept_data(one)
+    elif not any(one.name == "data" for one in command.params):
+        command.params.append(
+            click.Option(
+                ["--data"],
+                type=click.Path(path_type=Path, file_okay=False),
+                callback=_use_data,
+                expose_value=False,
+                help="Data directory of the node.",
+            )
+        )
+
+
+def _use_data(ctx: click.Context, _: click.Parameter, data: Path | None) -> None:
+    if data is not None:
+        from p2pgrid.cli.client import NodeClient
+
+        ctx.obj = NodeClient(data)
 
 
 @click.group(
