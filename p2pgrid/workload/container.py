@@ -71,6 +71,8 @@ class Runtime:
 
     def state(self, tag: str) -> RuntimeState | None:
         """How a container is; None when runc does not know it."""
+        if not (self.directory / tag).exists():  # runc would make its directory to look
+            return None
         try:
             answer = json.loads(self._runc("state", tag))
             return RuntimeState(str(answer["status"]), int(answer["pid"]))
