@@ -168,7 +168,8 @@ class MainJob:
             self._port = ports[0] if ports else _DEFAULT_PORT
             told.update(made)
             told["text"] = (
-                f"{made['name'][:8]}/{_IMAGE_NAME} from {source.partition(':')[0]}: {made['entries']} entries, "
+                f"{made['name'][:8]}/{_IMAGE_NAME} from {source.partition(':')[0]}: "
+                f"{made['entries']} entries, "
                 f"{format_bytes(made['content_bytes'])} in {made['chunks']} chunks, "
                 f"flist {made['flist'][:8]}"
             )
