@@ -158,9 +158,9 @@ def _check_pages(database: sqlite3.Connection) -> None:
 def _read(database: sqlite3.Connection) -> Flist:
     entries, names, parents = _read_entries(database)
     _read_targets(database, entries)
-    content_bytes = _read_blocks(database, entries)
     for ino, entry in entries.items():
         check_entry(entry, names[ino])
+    content_bytes = _read_blocks(database, entries)  # believes the sizes, now checked
     _assemble(entries, names, parents)
     return Flist(entries[1], _read_tags(database), len(entries), content_bytes)
 
@@ -187,8 +187,6 @@ def _read_entries(
             mtime=max(0, min(mtime, TIME_SECONDS_MAX)),
             size=size,
         )
-        if size < 0:
-            raise BadImage(f"flist has an entry of {size} bytes")
         if not stat.S_ISREG(mode):
             entry.size = 0  # rfs writes what the file system says of directories and links
         key = _number(ino)

@@ -122,8 +122,9 @@ class ArchiveFiles:
         file.seek(0)
 
         def skip(count: int) -> None:
-            if file.seek(count, os.SEEK_CUR) > size:
+            if file.tell() + count > size:
                 raise BadImage(f"{self._path} is truncated")
+            file.seek(count, os.SEEK_CUR)
 
         for member in TarReader(file, skip=skip):
             name = posixpath.normpath(member.path.decode(errors="replace"))

@@ -27,9 +27,23 @@ DEEP = "/".join(["d"] * 200)
 
 
 def pax(records: bytes) -> bytes:
-    """An extended header with exactly these records, before a file."""
+    """An extended header with exactly these records, before a file of 10 bytes."""
     padded = records.ljust(-(-len(records) // 512) * 512, b"\0")
-    return raw_header(b"x", b"x", len(records)) + padded + raw_header(b"f", b"0", 0) + END
+    file = raw_header(b"f", b"0", 10) + b"x" * 512
+    return raw_header(b"x", b"x", len(records)) + padded + file + END
+
+
+def sparse(size: int, numbers: str) -> bytes:
+    """A sparse file of 10 stored bytes whose map is made of these numbers."""
+    records = [f"GNU.sparse.size={size}\n", f"GNU.sparse.map={numbers}\n"]
+    return pax("".join(f"{len(record) + 3} {record}" for record in records).encode())
+
+
+def wide_window() -> bytes:
+    """A frame of a good archive that asks its reader for 256 MiB."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=28)
+    frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return frame.compress(tar(member("f"))) + frame.flush()
 
 
 HOSTILE = {
@@ -71,8 +85,12 @@ HOSTILE = {
     "extended header with a lie": pax(b"99 path=a\n"),
     "extended name with a zero": pax(b"11 path=a\0\n\n"),
     "extended size of garbage": pax(b"10 size=-5\n"),
-    "sparse map that overlaps": pax(b"22 GNU.sparse.size=10\n33 GNU.sparse.map=0,5,0,5,0,5,0\n"),
-    "sparse pieces beyond the end": pax(b"21 GNU.sparse.size=1\n24 GNU.sparse.map=5,0,9\n"),
+    "sparse map that overlaps": sparse(20, "0,5,4,5"),
+    "sparse map out of order": sparse(20, "10,5,0,5"),
+    "sparse pieces beyond the end": sparse(12, "5,10"),
+    "sparse map of more than is stored": sparse(90, "0,20"),
+    "sparse map of less than is stored": sparse(90, "0,5"),
+    "sparse map that is cut": sparse(90, "0,5,5"),
     "bad checksum": b"f" + bytes(511) + END,
     "no archive": b"\x7fELF" + bytes(2000),
     "truncated member": tar(member("f", b"x" * 5000))[:2000],
@@ -81,7 +99,7 @@ HOSTILE = {
     "garbage behind gzip": gzip.compress(tar(member("f"))) + b"garbage",
     "damaged gzip": gzip.compress(bytes(range(256)) * 50)[:100] + b"\0" * 100,
     "damaged zstd": zstandard.compress(bytes(range(256)) * 50)[:20] + b"\xff" * 100,
-    "zstd with a window of a gigabyte": b"\x28\xb5\x2f\xfd\x00\xa0" + bytes(100),
+    "zstd with a wide window": wide_window(),
 }
 
 
@@ -91,6 +109,26 @@ def test_a_hostile_layer_is_refused(layer: bytes) -> None:
         apply(tar(directory("a")), layer)
 
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("negative size", "-1 bytes"),
+        ("extended header of a gigabyte", "is the limit"),
+        ("long name of a gigabyte", "is the limit"),
+        ("sparse map that overlaps", "overlap"),
+        ("sparse map out of order", "overlap"),
+        ("sparse pieces beyond the end", "does not fit"),
+        ("sparse map of more than is stored", "does not fit"),
+        ("sparse map that is cut", "makes no sense"),
+        ("zstd with a wide window", "memory"),
+    ],
+)
+def test_what_would_cost_memory_is_refused_before_it_does(name: str, reason: str) -> None:
+    """These would be refused later too, for being truncated; by then it would be too late."""
+    with pytest.raises(BadImage, match=reason):
+        apply(HOSTILE[name])
 
 
 @pytest.mark.parametrize("name", ["parent directory", "through a symbolic link", "memory device"])
@@ -135,13 +173,13 @@ def test_harmless_devices_are_kept_and_the_console_is_left_out() -> None:
 
 
 def test_a_bomb_of_zeros_costs_one_chunk() -> None:
-    """512 MiB of zeros in half a megabyte of gzip."""
-    header = raw_header(b"f", b"0", 512 << 20)
-    packed = gzip.compress(header + bytes(64 << 20)) + gzip.compress(bytes(64 << 20)) * 7
+    """128 MiB of zeros in a hundred kilobytes of gzip."""
+    header = raw_header(b"f", b"0", 128 << 20)
+    packed = gzip.compress(header + bytes(16 << 20)) + gzip.compress(bytes(16 << 20)) * 7
 
     tree, chunks = apply(packed + gzip.compress(END))
 
-    assert len(tree.root.children[b"f"].blocks) == 1024
+    assert len(tree.root.children[b"f"].blocks) == 256
     assert len(chunks) == 1
 
 

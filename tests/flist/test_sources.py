@@ -8,7 +8,7 @@ import pytest
 
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import BadImage, BadInput, GridError, NotFound
-from p2pgrid.flist.oci import Descriptor, Index, choose_image, parse_manifest
+from p2pgrid.flist.oci import Descriptor, Index, VerifiedStream, choose_image, parse_manifest
 from p2pgrid.flist.service import FlistService, Progress
 from p2pgrid.flist.sources import KINDS, Source
 from p2pgrid.model.ids import FlistId
@@ -17,6 +17,7 @@ from tests.flist.archives import (
     directory,
     hard_link,
     member,
+    raw_header,
     tar,
     write_docker_archive,
     write_layout,
@@ -130,6 +131,46 @@ async def test_a_layer_of_docker_save_is_verified_by_its_plain_digest(
 
     with pytest.raises(BadImage, match="another digest"):
         await convert(service, f"docker-archive:{saved}")
+
+
+async def test_the_configuration_of_docker_save_is_verified_by_its_name(
+    service: FlistService, canary: Path
+) -> None:
+    saved = write_docker_archive(canary / "saved.tar", LAYERS)
+    saved.write_bytes(saved.read_bytes().replace(b"/bin/sh", b"/bin/rm", 1))
+
+    with pytest.raises(BadImage, match="another digest"):
+        await convert(service, f"docker-archive:{saved}")
+
+
+@pytest.mark.parametrize("size", [b"\x80" + b"\xff" * 11, b"77777777777\0"])
+async def test_an_archive_whose_member_claims_more_than_there_is(
+    size: bytes, service: FlistService, canary: Path
+) -> None:
+    (canary / "a.tar").write_bytes(raw_header(b"manifest.json", b"0", 0, size=size) + bytes(9000))
+
+    with pytest.raises(BadImage, match="truncated"):
+        await convert(service, f"docker-archive:{canary / 'a.tar'}")
+
+
+class Endless:
+    """A blob that goes on for ever."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def read(self, size: int, /) -> bytes:
+        self.given += size
+        return b"x" * size
+
+
+def test_a_blob_that_is_longer_than_promised_is_not_read_to_its_end() -> None:
+    endless = Endless()
+
+    with pytest.raises(BadImage, match="longer"):
+        VerifiedStream(endless, DIGEST, 1_000_000).finish()
+
+    assert endless.given < 2_000_000
 
 
 async def test_a_layer_that_is_a_link_to_another_is_found(
