@@ -153,7 +153,9 @@ class Entry:
     @property
     def wake_at(self) -> TimestampMs | None:
         """When `poll` has something to do next, as far as is known; None: when something comes."""
-        times = [one.not_before_ms for one in self._tickets.values() if not one.is_proposed]
+        times: list[int] = []
+        if len(self._proposals) < ENTRY_PROPOSALS_MAX:  # else an answer must come first
+            times += [one.not_before_ms for one in self._tickets.values() if not one.is_proposed]
         for proposal in self._proposals.values():
             times += [self._health[key].not_before_ms for key in proposal.unasked]
             times += [] if proposal.settle_at_ms is None else [proposal.settle_at_ms]
