@@ -1,0 +1,194 @@
+"""Those who are attacked: a stock libp2p host, and a node of ours. Each runs in its own process."""
+
+import json
+import os
+import resource
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import trio
+from libp2p import new_host
+from libp2p.abc import INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.pubsub.gossipsub import GossipSub
+from libp2p.pubsub.pb.rpc_pb2 import Message
+from libp2p.pubsub.pubsub import Pubsub
+from libp2p.tools.anyio_service import background_trio_service
+from multiaddr import Multiaddr
+from nacl.signing import SigningKey
+
+from p2pgrid.model.ids import NetworkId, NodeId
+from p2pgrid.net.libp2p import open_libp2p
+from p2pgrid.net.network import Method, Topic, Verdict
+
+GRID = NetworkId(b"attacked grid...")
+ECHO = TProtocol("/t/echo/1")
+RAISING = TProtocol("/t/raising/1")
+IGNORING = TProtocol("/t/ignoring/1")
+WHO = TProtocol("/t/who/1")
+TOPIC = Topic.LEDGER.value
+POISON = b"poison"
+_REPORT_SECONDS = 0.05
+_LISTEN = "/ip4/127.0.0.1/tcp/0"
+
+
+async def echo(stream: INetStream) -> None:
+    await stream.write(await stream.read(100))
+    await stream.close()
+
+
+async def raising(stream: INetStream) -> None:
+    raise RuntimeError("a bug in a handler")
+
+
+async def ignoring(stream: INetStream) -> None:
+    await trio.sleep_forever()
+
+
+async def who(stream: INetStream) -> None:
+    await stream.write(str(stream.muxed_conn.peer_id).encode())
+    await stream.close()
+
+
+HANDLERS = {ECHO: echo, RAISING: raising, IGNORING: ignoring, WHO: who}
+
+
+def stock_router() -> GossipSub:
+    return GossipSub(
+        protocols=[TProtocol("/meshsub/1.1.0")], degree=6, degree_low=4, degree_high=12
+    )
+
+
+async def stock_victim(report: int) -> None:
+    """All defaults, as the documentation shows it."""
+    host: Any = new_host(key_pair=create_new_key_pair(b"v" * 32))
+    for protocol, handler in HANDLERS.items():
+        host.set_stream_handler(protocol, handler)
+    router = stock_router()
+    pubsub = Pubsub(host, router)
+    async with (
+        host.run(listen_addrs=[Multiaddr(_LISTEN)]),
+        background_trio_service(pubsub),
+        background_trio_service(router),
+    ):
+        await pubsub.wait_until_ready()
+        pubsub.set_topic_validator(TOPIC, _stock_validator, False)
+        await pubsub.subscribe(TOPIC)
+        address = f"{host.get_transport_addrs()[0]}/p2p/{host.get_id()}"
+        await _report_for_ever(report, host, address)
+
+
+def _stock_validator(forwarder: ID, message: Message) -> bool:
+    if message.data == POISON:
+        raise RuntimeError("a bug in a validator")
+    return True
+
+
+async def our_victim(report: int) -> None:
+    """A node as `open_libp2p` makes it, with the handlers of the stock one besides."""
+    key = SigningKey(b"v" * 32)
+    async with open_libp2p(key=key, listen=[_LISTEN], network_id=GRID, mdns=False) as network:
+        host: Any = network._host  # type: ignore[attr-defined]  # to see how it fares inside
+        for protocol, handler in HANDLERS.items():
+            host.set_stream_handler(protocol, handler)
+        network.serve(Method.EXPLORER_QUERY, _our_echo)
+        network.serve(Method.LEDGER_SUBMIT, _our_raising)
+        inbox = network.subscribe(Topic.LEDGER, _our_validator)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_publish_for_ever, network.publish)
+            nursery.start_soon(_drain, inbox)
+            await _report_for_ever(report, host, network.addresses()[0])
+
+
+async def _our_echo(peer: NodeId, body: bytes) -> bytes:
+    return body
+
+
+async def _our_raising(peer: NodeId, body: bytes) -> bytes:
+    raise RuntimeError("a bug in a handler")
+
+
+def _our_validator(forwarder: NodeId, data: bytes) -> Verdict:
+    if data == POISON:
+        raise RuntimeError("a bug in a validator")
+    return Verdict.ACCEPT
+
+
+async def _publish_for_ever(publish: Any) -> None:
+    """So that there is something to send to a peer that does not read."""
+    while True:
+        await publish(Topic.LEDGER, os.urandom(30_000))
+        await trio.sleep(0.02)
+
+
+async def _drain(inbox: trio.MemoryReceiveChannel[Any]) -> None:
+    async for _ in inbox:
+        pass
+
+
+async def _report_for_ever(report: int, host: Any, address: str) -> None:
+    """Write a line about our health now and then."""
+    while True:
+        os.write(report, json.dumps({"address": address, **health(host)}).encode() + b"\n")
+        await trio.sleep(_REPORT_SECONDS)
+
+
+def health(host: Any) -> Mapping[str, int]:
+    """Figures that an attack would raise."""
+    swarm = host.get_network()
+    connections = [one.muxed_conn for one in swarm.get_connections()]
+    buffers = [getattr(one, "stream_buffers", {}) for one in connections]  # mplex has none
+    return {
+        "connections": len(connections),
+        "slots": swarm._inbound_limiter.borrowed_tokens,
+        "streams": sum(len(one.streams) for one in connections),
+        "buffered": sum(len(buffer) for each in buffers for buffer in each.values()),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "tasks": trio.lowlevel.current_statistics().tasks_living,
+    }
+
+
+async def stock_probe(address: str) -> bool:
+    """Whether a newcomer gets an answer of a stock host."""
+    host: Any = new_host(key_pair=create_new_key_pair(os.urandom(32)))
+    info = info_from_p2p_addr(Multiaddr(address))
+    is_answered = False
+    with trio.move_on_after(4):
+        async with host.run(listen_addrs=[]):
+            with suppress(Exception):
+                await host.connect(info)
+                stream = await host.new_stream(info.peer_id, [ECHO])
+                await stream.write(b"alive?")
+                is_answered = await stream.read(6) == b"alive?"
+    return is_answered
+
+
+async def our_probe(commands: int, answers: int, address: str) -> None:
+    """Connected before the attack; at each byte of `commands`, it and a newcomer ask."""
+    async with AsyncExitStack() as stack:
+        steady = await stack.enter_async_context(_our_asker(b"s" * 32))
+        victim = await steady.connect(address)
+        os.write(answers, b"+")
+        while await trio.to_thread.run_sync(os.read, commands, 1):
+            answer = await _is_answered(steady, victim)
+            async with _our_asker(os.urandom(32)) as newcomer:
+                with trio.move_on_after(4):
+                    newcomer.learn_addresses(victim, [address])
+                    answer = answer and await _is_answered(newcomer, victim, connects=True)
+            os.write(answers, b"1" if answer else b"0")
+
+
+def _our_asker(seed: bytes) -> Any:
+    return open_libp2p(key=SigningKey(seed), listen=[_LISTEN], network_id=GRID, mdns=False)
+
+
+async def _is_answered(network: Any, victim: NodeId, *, connects: bool = False) -> bool:
+    """Within a second, as promised; two with the handshake on a busy machine."""
+    answer = b""
+    with trio.move_on_after(2 if connects else 1):
+        answer = await network.request(victim, Method.EXPLORER_QUERY, b"?")
+    return bytes(answer) == b"?"

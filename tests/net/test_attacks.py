@@ -1,0 +1,117 @@
+"""Stock libp2p 0.8.1 does not survive these attacks; our adapter does, and still answers.
+
+The first half shows that the patches are needed: once it fails, a new libp2p may
+have mended something, and a patch can go. The second half is what we promise.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2pgrid.limits import (
+    CONNECTION_BUFFERED_BYTES_MAX,
+    CONNECTIONS_PER_ADDRESS_MAX,
+    STREAMS_PER_CONNECTION_MAX,
+)
+from p2pgrid.units import MIB
+from tests.net.attacks import ATTACKS
+
+ROOT = Path(__file__).parents[2]
+DEADLY = ("raising_handler", "malformed_rpc", "malformed_key", "poison", "mplex")
+LEAKY = ("half_open", "window_overrun", "stream_flood", "closed_connections", "plaintext")
+LAB_SECONDS_MAX = 110
+
+Result = dict[str, Any]
+Results = dict[str, Result]
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    """Every experiment, run once: `attack:kind` to how the victim fared."""
+    experiments = [f"{attack}:stock" for attack in (*DEADLY, *LEAKY)]
+    experiments += [f"{attack}:ours" for attack in ATTACKS]
+    lab = subprocess.run(
+        [sys.executable, "-m", "tests.net.attack_lab", *experiments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LAB_SECONDS_MAX,
+        check=False,
+    )
+    found = dict(json.loads(line) for line in lab.stdout.splitlines())
+    missing = set(experiments) - set(found)
+    assert not missing, f"no result of {missing}: {lab.stderr[-3000:]}"
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("attack", DEADLY)
+def test_the_stock_host_dies_of(results: Results, attack: str) -> None:
+    assert not results[f"{attack}:stock"]["is_alive"]
+
+
+def test_the_stock_host_is_deaf_while_connections_are_half_open(results: Results) -> None:
+    result = results["half_open:stock"]
+
+    assert result["is_alive"]
+    assert not result["is_answered"]
+
+
+def test_the_stock_host_buffers_whatever_is_sent(results: Results) -> None:
+    assert results["window_overrun:stock"]["after"]["buffered"] > 24 * MIB
+
+
+def test_the_stock_host_takes_any_number_of_streams(results: Results) -> None:
+    assert results["stream_flood:stock"]["after"]["streams"] > 1000
+
+
+def test_the_stock_host_never_gives_back_the_slot_of_a_closed_connection(
+    results: Results,
+) -> None:
+    after = results["closed_connections:stock"]["after"]
+
+    assert after["slots"] - after["connections"] >= 6
+
+
+def test_the_stock_host_takes_anybody_for_whom_he_says_he_is(results: Results) -> None:
+    assert results["plaintext:stock"]["said"] == "bob"
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_our_node_survives_and_answers_within_a_second(results: Results, attack: str) -> None:
+    """A peer that was connected before, and a newcomer."""
+    result = results[f"{attack}:ours"]
+
+    assert result["is_alive"]
+    assert result["is_answered"]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_our_node_holds_no_more_for_it(results: Results, attack: str) -> None:
+    before, after = results[f"{attack}:ours"]["before"], results[f"{attack}:ours"]["after"]
+
+    assert after["buffered"] <= CONNECTION_BUFFERED_BYTES_MAX
+    assert after["streams"] <= after["connections"] * (STREAMS_PER_CONNECTION_MAX + 8)
+    assert after["peak_bytes"] - before["peak_bytes"] < 24 * MIB
+
+
+def test_our_node_gives_an_address_only_so_many_connections(results: Results) -> None:
+    after = results["half_open:ours"]["after"]
+
+    assert after["slots"] - after["connections"] <= CONNECTIONS_PER_ADDRESS_MAX + 2
+
+
+def test_our_node_gives_back_the_slot_of_a_closed_connection(results: Results) -> None:
+    after = results["closed_connections:ours"]["after"]
+
+    assert after["slots"] - after["connections"] <= 1
+
+
+@pytest.mark.parametrize("attack", ["mplex", "plaintext"])
+def test_our_node_offers_nothing_but_noise_and_yamux(results: Results, attack: str) -> None:
+    assert results[f"{attack}:ours"]["said"] == "refused"
