@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,7 @@ class MainJob:
             for node in self._grid.nodes:
                 wait_until(
                     f"{node.name} has the whole ledger",
-                    lambda node=node: self._is_settled(node.client),  # type: ignore[misc]
+                    partial(self._is_settled, node.client),
                     seconds_max=DEMO_GOSSIP_SECONDS_MAX,
                 )
                 self._after = self._balances(node.client)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from p2pgrid import keys
@@ -81,7 +82,7 @@ class DemoGrid:
         for member in self.members:
             wait_until(
                 f"{member.name} answers; see {member.data}/node.log",
-                lambda member=member: self._answers(member),  # type: ignore[misc] # bound now
+                partial(self._answers, member),
                 seconds_max=DEMO_START_SECONDS_MAX,
             )
 

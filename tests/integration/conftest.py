@@ -104,9 +104,14 @@ def answers(client: NodeClient) -> bool:
     return True
 
 
-def eventually(what: str, is_so: Callable[[], bool]) -> None:
-    """Wait for what gossip or reconciliation brings."""
-    wait_until(what, is_so, seconds_max=HEAR_SECONDS_MAX)
+def eventually(what: str, is_so: Callable[..., bool], *arguments: object) -> None:
+    """Wait until `is_so(*arguments)`: for what gossip or reconciliation brings."""
+    wait_until(what, lambda: is_so(*arguments), seconds_max=HEAR_SECONDS_MAX)
+
+
+def holds(client: NodeClient, account: str, amount: int) -> bool:
+    """Whether a peer sees exactly that much in an account."""
+    return bool(client.get(f"/accounts/{account}")["balance"] == amount)
 
 
 def sees_all(client: NodeClient, nodes: list[Member]) -> bool:
@@ -135,9 +140,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
         live = LiveGrid(processes, f"{processes.nodes[0].node_id}/web:1")
         assert json.loads(made.stdout)["name"] == live.image
         for member in processes.members:
-            eventually(
-                f"{member.name} sees all", lambda m=member: sees_all(m.client, processes.nodes)
-            )
+            eventually(f"{member.name} sees all", sees_all, member.client, processes.nodes)
         eventually(
             "the image is known",
             lambda: any(one["holders"] for one in live.consumer.get("/flists")),
@@ -146,8 +149,21 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
             rented = live.reserve(node)
             live.consumer.post(f"/reservations/{rented['reservation']}/cancel")
         yield live
-        for one in live.consumer.get("/reservations"):
-            live.consumer.post(f"/reservations/{one['reservation']}/cancel")
+    finally:
+        _end(processes)
+
+
+def _end(processes: DemoGrid) -> None:
+    """End what still runs, also after a test that failed with a node killed."""
+    started = [member for member in processes.members if member.process is not None]
+    try:
+        for member in started:
+            if member.process is not None and member.process.poll() is not None:
+                processes.launch(member)
+        for member in started:
+            eventually(f"{member.name} is up", answers, member.client)
+        for one in processes.consumer.client.get("/reservations") if started else ():
+            processes.consumer.client.post(f"/reservations/{one['reservation']}/cancel")
     finally:
         processes.stop()
 

@@ -17,7 +17,7 @@ from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.network import Method, Network
 from p2pgrid.units import TFT, Amount
 from p2pgrid.wire.signed import sign
-from tests.integration.conftest import LiveGrid, eventually, p2pgrid
+from tests.integration.conftest import LiveGrid, eventually, holds, p2pgrid
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -70,7 +70,8 @@ async def test_two_spends_of_one_slot(grid: LiveGrid, with_restart: bool) -> Non
     for node in grid.nodes:
         eventually(
             "the money is there",
-            lambda node=node: node.client.get(f"/accounts/{cheat.hex()}")["balance"] == 10 * TFT,
+            lambda client: holds(client, cheat.hex(), 10 * TFT),
+            node.client,
         )
 
     async with open_libp2p(
@@ -95,9 +96,8 @@ async def test_two_spends_of_one_slot(grid: LiveGrid, with_restart: bool) -> Non
     for node in grid.nodes:
         eventually(
             "the proof is everywhere",
-            lambda node=node: (
-                caught in {one["culprit"] for one in node.client.get("/ledger/evidence")}
-            ),
+            lambda client: caught in {one["culprit"] for one in client.get("/ledger/evidence")},
+            node.client,
         )
         got = [node.client.get(f"/accounts/{one.hex()}")["balance"] for one in receivers]
         assert sorted(got) in ([0, 0], [0, 6 * TFT]), "both spends of one slot were certified"

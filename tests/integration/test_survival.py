@@ -3,7 +3,7 @@
 import pytest
 
 from p2pgrid.units import TFT
-from tests.integration.conftest import LiveGrid, eventually, page_of, sees_all, serves
+from tests.integration.conftest import LiveGrid, eventually, holds, page_of, sees_all, serves
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -28,9 +28,8 @@ def test_a_killed_node_loses_nothing_and_stops_nobody(grid: LiveGrid, victim: in
     for other in others:
         eventually(
             "the payment is everywhere",
-            lambda other=other: (
-                other.client.get(f"/accounts/{others[0].node_id}")["balance"] == paid_before + TFT
-            ),
+            lambda client: holds(client, others[0].node_id, paid_before + TFT),
+            other.client,
         )
     beside = grid.reserve(others[1])
     eventually("another page is there", lambda: serves(beside["addresses"][0]))
