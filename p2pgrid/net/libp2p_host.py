@@ -41,6 +41,8 @@ from p2pgrid.net.scopes import shielded
 
 log = logging.getLogger(__name__)
 
+_CLOSE_SECONDS_MAX = 3.0
+
 
 @asynccontextmanager
 async def open_host(key: SigningKey, listen: Sequence[str]) -> AsyncGenerator[IHost]:
@@ -76,8 +78,10 @@ async def open_host(key: SigningKey, listen: Sequence[str]) -> AsyncGenerator[IH
         try:
             yield host
         finally:
-            with shielded(1):
+            # libp2p would leave its listeners open, and the program would go on listening.
+            with shielded(_CLOSE_SECONDS_MAX):
                 await close_sockets(network.get_connections())
+                await network.close()
 
 
 def swarm_of(host: IHost) -> Swarm:
@@ -92,7 +96,6 @@ async def close_sockets(connections: Iterable[INetConn]) -> None:
     for connection in connections:
         yamux = connection.muxed_conn
         assert isinstance(yamux, PatientYamux)
-        yamux.event_shutting_down.set()
         await yamux.secured_conn.close()
 
 

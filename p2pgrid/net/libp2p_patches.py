@@ -254,7 +254,6 @@ class PatientYamux(yamux.Yamux):
             with shielded(FRAME_WRITE_SECONDS_MAX) as scope:
                 await self.secured_conn.write(data)
             if scope.cancelled_caught:
-                self.event_shutting_down.set()
                 await self.secured_conn.close()
                 raise ConnectionClosedError("the peer takes no more bytes", transport="tcp")
         await trio.lowlevel.checkpoint()

@@ -1,0 +1,123 @@
+"""Real addresses, no second node on a port, IPv6 beside IPv4; and only the libp2p we know."""
+
+import subprocess
+import sys
+
+import pytest
+import trio
+from nacl.signing import SigningKey
+
+from p2pgrid.errors import BadInput, Unreachable, Unusable
+from p2pgrid.model.ids import NetworkId, NodeId
+from p2pgrid.net.libp2p import open_libp2p
+from p2pgrid.net.libp2p_patches import LIBP2P_VERSION, check_version
+from p2pgrid.net.network import BulkStream, Method
+
+GRID = NetworkId(b"one grid........")
+
+
+def key(number: int) -> SigningKey:
+    return SigningKey(bytes([number]) * 32)
+
+
+def open_at(number: int, *listen: str):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a context manager
+    return open_libp2p(key=key(number), listen=listen, network_id=GRID, mdns=False)
+
+
+async def echo(peer: NodeId, body: bytes) -> bytes:
+    return body
+
+
+async def send_one(peer: NodeId, stream: BulkStream) -> None:
+    await stream.send(b"bulk")
+
+
+async def test_a_second_node_on_a_port_is_refused() -> None:
+    """With libp2p's SO_REUSEPORT both would get half of the connections."""
+    async with open_at(1, "/ip4/127.0.0.1/tcp/0") as first:
+        listen = first.addresses()[0].rpartition("/p2p/")[0]
+        with pytest.raises(Unusable, match="another program has the port"):
+            async with open_at(2, listen):
+                pytest.fail("it listens")
+
+
+async def test_a_closed_node_listens_no_more() -> None:
+    async with open_at(1, "/ip4/127.0.0.1/tcp/0") as first:
+        listen = first.addresses()[0].rpartition("/p2p/")[0]
+    async with open_at(2, listen) as second:
+        assert second.addresses()[0].startswith(listen)
+
+
+async def test_one_port_in_both_families() -> None:
+    async with open_at(1, "/ip4/127.0.0.1/tcp/0") as first:
+        port = first.addresses()[0].split("/")[4]
+    listen = [f"/ip4/0.0.0.0/tcp/{port}", f"/ip6/::/tcp/{port}"]
+    async with open_at(1, *listen) as first:
+        addresses = first.addresses()
+        assert addresses
+        assert not any("/0.0.0.0/" in one or "/::/" in one for one in addresses)
+        assert all(one.split("/")[4] == port for one in addresses)
+
+
+@pytest.mark.parametrize("listen", ["/ip4/127.0.0.1/tcp/0", "/ip6/::1/tcp/0"])
+async def test_requests_and_bulk_over_either_family(listen: str) -> None:
+    async with open_at(1, listen) as first, open_at(2, "/ip4/127.0.0.1/tcp/0") as second:
+        first.serve(Method.EXPLORER_QUERY, echo)
+        first.serve_bulk(send_one)
+        with trio.fail_after(5):
+            await second.connect(first.addresses()[0])
+            assert await second.request(first.id, Method.EXPLORER_QUERY, b"hi") == b"hi"
+            stream = await second.open_bulk(first.id)
+            assert await stream.receive() == b"bulk"
+            await stream.aclose()
+
+
+@pytest.mark.parametrize(
+    "listen", ["", "nonsense", "/ip4/127.0.0.1", "/ip4/127.0.0.1/udp/1", "/dns4/localhost/tcp/1"]
+)
+async def test_nonsense_cannot_be_listened_on(listen: str) -> None:
+    with pytest.raises(BadInput, match="cannot be listened on"):
+        async with open_at(1, listen):
+            pytest.fail("it listens")
+
+
+async def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    with pytest.raises(Unusable, match="not of this machine"):
+        async with open_at(1, "/ip4/203.0.113.1/tcp/0"):
+            pytest.fail("it listens")
+
+
+async def test_a_mute_listener_is_given_up_on() -> None:
+    """libp2p alone waits for over 100 s."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    async with open_at(1, "/ip4/127.0.0.1/tcp/0") as first:
+        peer = first.addresses()[0].rpartition("/")[2]
+        async with open_at(2, "/ip4/127.0.0.1/tcp/0") as second:
+            with trio.fail_after(9), pytest.raises(Unreachable):
+                await second.connect(f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer}")
+    await listeners[0].aclose()
+
+
+async def test_what_the_body_raises_comes_out_as_it_is() -> None:
+    """Not in the groups of a dozen nurseries."""
+    with pytest.raises(BadInput, match=r"^mine$"):
+        async with open_at(1, "/ip4/127.0.0.1/tcp/0"):
+            raise BadInput("mine")
+
+
+def test_another_libp2p_is_refused() -> None:
+    check_version(LIBP2P_VERSION)
+    with pytest.raises(Unusable, match=f"install libp2p=={LIBP2P_VERSION}"):
+        check_version("0.9.0")
+
+
+def test_what_others_import_is_free_of_libp2p() -> None:
+    """It takes seconds; a command line that asks a node must not pay for it."""
+    program = (
+        "import sys; import p2pgrid.net.network, p2pgrid.net.address, p2pgrid.net.memory, "
+        "p2pgrid.net.discovery; sys.exit('libp2p' in sys.modules or 'zeroconf' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=30)
+
+    assert done.returncode == 0
