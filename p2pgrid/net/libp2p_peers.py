@@ -205,8 +205,8 @@ class Peers:
         except trio.TooSlowError:
             raise Unreachable("it does not greet") from None
         finally:
-            session.change(None)
-            await stream.aclose()
+            session.change(None)  # when something was raised, the whole connection is closed next
+        await stream.aclose()
 
     async def _open_stream(self, peer: NodeId) -> Libp2pStream:
         try:
