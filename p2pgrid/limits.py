@@ -296,6 +296,21 @@ SOCKET_PATH_BYTES_MAX = 107
 CONTROL_BODY_BYTES_MAX = 1 * MIB
 """A request to the control socket: reservation documents are far smaller."""
 
+CONTROL_BACKLOG = 100
+"""Commands that wait to be heard at once: a script may start dozens."""
+
+HOLDER_QUESTIONS_AT_ONCE = 8
+"""Flists of one list whose holders a light peer asks for at once; each question goes to 3 peers."""
+
+FLISTS_LISTED = 100
+"""Names of flists in one answer unless more are asked for."""
+
+HISTORY_LISTED = 50
+"""Entries of an account's history in one answer unless more are asked for."""
+
+LISTED_MAX = 10_000
+"""Rows in one answer of the control API: far more than anybody reads."""
+
 LOG_POLL_SECONDS = 0.5
 """How often `logs -f` asks; a person reads no faster."""
 
@@ -715,9 +730,6 @@ CAPACITY_DRIFT_BYTES = 1 * GIB
 
 NODES_LISTED = 100
 """Nodes in one answer unless more are asked for."""
-
-HISTORY_LISTED_MAX = 10_000
-"""Entries of an account's history in one answer."""
 
 # --- node -----------------------------------------------------------------------------------------
 

@@ -1,22 +1,28 @@
 """How the control API answers: JSON, lines of progress, errors as class and message."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import trio
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from p2pgrid.api.documents import to_json
-from p2pgrid.errors import BadInput, GridError, NotFound, Unreachable
-from p2pgrid.limits import CONTROL_BODY_BYTES_MAX, PROGRESS_SECONDS
+from p2pgrid.api.fields import Json
+from p2pgrid.errors import BadInput, GridError, InvalidRecord, NotFound, Unreachable
+from p2pgrid.limits import PROGRESS_SECONDS
 
-Json = Any
+log = logging.getLogger(__name__)
+
 OnProgress = Callable[[str, int, int], None]
 """(phase, done, total); callable from any thread; total 0 when unknown."""
 Work = Callable[[OnProgress], Awaitable[Json]]
+
+_FAULT = GridError("the node failed on this; its log says how")
+_PATH_SHOWN_CHARACTERS_MAX = 70
 
 
 def json_answer(value: object) -> JSONResponse:
@@ -26,7 +32,9 @@ def json_answer(value: object) -> JSONResponse:
 
 def error_document(error: GridError) -> dict[str, str]:
     """What went wrong, for a client that raises the same class again."""
-    return {"error": type(error).__name__, "message": str(error)}
+    # A record that cannot be was made of what the client wants: to him it is bad input.
+    cls = BadInput if isinstance(error, InvalidRecord) else type(error)
+    return {"error": cls.__name__, "message": str(error)}
 
 
 def error_answer(_: Request, error: Exception) -> Response:
@@ -40,26 +48,27 @@ def error_answer(_: Request, error: Exception) -> Response:
     return JSONResponse(error_document(error), status_code=status)
 
 
-async def read_json(request: Request) -> dict[str, Json]:
-    """The body of a request as a JSON object. Raises BadInput."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > CONTROL_BODY_BYTES_MAX:
-            raise BadInput(f"the request is longer than {CONTROL_BODY_BYTES_MAX} bytes")
-    try:
-        document = json.loads(body or b"{}")
-    except ValueError as error:
-        raise BadInput(f"the request is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise BadInput("the request is not a JSON object")
-    return document
+def no_such_route(request: Request, error: Exception) -> Response:
+    """The answer to a path or method that does not exist here."""
+    assert isinstance(error, HTTPException), "registered for HTTPException only"
+    missing = NotFound(
+        f"this node knows no {request.method} {request.url.path[:_PATH_SHOWN_CHARACTERS_MAX]}; "
+        "is p2pgrid of the same version as the node?"
+    )
+    return JSONResponse(error_document(missing), status_code=error.status_code)
+
+
+def fault_answer(request: Request, error: Exception) -> Response:
+    """The answer after a fault of ours: the log has all of it, the client a line."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse(error_document(_FAULT), status_code=500)
 
 
 class ProgressAnswer(Response):
     """Does its work while it answers: a line of JSON for progress now and then, the result last.
 
-    The status is sent before the work begins, so an error is a line too.
+    The status is sent before the work begins, so an error is a line too. A
+    client that hangs up ends nothing: what was begun goes on to its end.
     """
 
     def __init__(self, work: Work) -> None:
@@ -87,6 +96,9 @@ class ProgressAnswer(Response):
             self._outcome = {"result": to_json(await self._work(self._note))}
         except GridError as error:
             self._outcome = error_document(error)
+        except Exception:
+            log.exception("what a client waits for failed")
+            self._outcome = error_document(_FAULT)
         self._is_done.set()
 
     def _note(self, phase: str, done: int, total: int) -> None:

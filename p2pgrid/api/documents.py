@@ -31,5 +31,11 @@ def format_time(time_ms: int) -> str:
 
     >>> format_time(1_700_000_000_000)
     '2023-11-14T22:13:20Z'
+
+    Others sign what times they like; one that no calendar has is shown as its last second.
     """
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        moment = datetime.max.replace(tzinfo=UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,10 +7,15 @@ from p2pgrid.errors import BadInput, NotFound
 from p2pgrid.explorer.query import FarmView, NodeFilter, NodeSort, NodeView
 from p2pgrid.explorer.remote import Found, RemoteExplorer
 from p2pgrid.explorer.service import ExplorerService
+from p2pgrid.model.farm import FARM_NAME_BYTES_MAX
 from p2pgrid.model.flist import FlistName, FlistReference
-from p2pgrid.model.ids import FlistId, NodeId, short
+from p2pgrid.model.ids import FlistId, NodeId, require_text
 
 _T = TypeVar("_T")
+
+_NAMED_MAX = 5
+_DIGITS = 16
+"""Of ids that people are to tell apart."""
 
 
 class ExplorerAccess:
@@ -49,13 +54,18 @@ class ExplorerAccess:
 
     async def one_node(self, prefix: str) -> NodeView:
         """The node whose id starts with these digits. Raises NotFound, BadInput, Unreachable."""
+        if not prefix:
+            raise BadInput("which node? give the first digits of its id")
         found = await self.nodes(NodeFilter(node=prefix), limit=2)
-        return only_one(found.rows, f"node {prefix!r}", [short(one.node) for one in found.rows])
+        return only_one(found.rows, f"node {prefix!r}", [_digits(one.node) for one in found.rows])
 
     async def one_farm(self, wanted: str) -> FarmView:
         """The farm of this name or id. Raises NotFound, BadInput, Unreachable."""
+        if not wanted:
+            raise BadInput("which farm? give its name, or the first digits of its id")
+        require_text(wanted, "the name of a farm", bytes_max=FARM_NAME_BYTES_MAX)
         found = await self.farms(wanted)
-        return only_one(found, f"farm {wanted!r}", [f"{one.farm.hex()[:16]}" for one in found])
+        return only_one(found, f"farm {wanted!r}", [_digits(one.farm) for one in found])
 
     async def resolve(self, reference: FlistReference) -> FlistId:
         """The flist that a person means. Raises NotFound, BadInput, Unreachable."""
@@ -64,26 +74,28 @@ class ExplorerAccess:
         wanted = f"{reference.publisher}/{reference.title}".removeprefix("/")
         named = await self.flist_names(reference.title)
         fitting = [one for one in named if one.title == reference.title]
-        if reference.publisher:
-            fitting = [one for one in fitting if await self._is_by(one, reference.publisher)]
+        if reference.publisher and fitting:
+            members = await self._confirmed_members(reference.publisher)
+            prefix = reference.publisher.casefold()
+            fitting = [
+                one
+                for one in fitting
+                if one.publisher.hex().startswith(prefix) or one.publisher in members
+            ]
         tagged = [one for one in fitting if one.tag == reference.tag]
         if fitting and not tagged:
             tags = ", ".join(sorted({one.tag for one in fitting}))
             raise NotFound(f"image {wanted!r} has no tag {reference.tag!r}; it has {tags}")
-        publishers = [f"{one.publisher.hex()[:16]}/{one.title}:{one.tag}" for one in tagged]
+        publishers = [f"{_digits(one.publisher)}/{one.title}:{one.tag}" for one in tagged]
         flist = only_one(tagged, f"image {wanted}:{reference.tag}", publishers).flist
         assert flist is not None, "withdrawn names are left out"
         return flist
 
-    async def _is_by(self, name: FlistName, publisher: str) -> bool:
-        """Whether people mean this publisher: first digits of its id, or the name of its farm."""
-        if name.publisher.hex().startswith(publisher.casefold()):
-            return True
-        node = await self.nodes(NodeFilter(node=name.publisher.hex()), limit=1)
-        # Anybody may claim a farm; only the farm confirms its nodes.
-        return any(
-            one.is_confirmed and one.farm_name.casefold() == publisher.casefold()
-            for one in node.rows
+    async def _confirmed_members(self, farm: str) -> frozenset[bytes]:
+        """The nodes of farms of that name. Anybody may claim a farm; it confirms its nodes."""
+        found = await self.nodes(NodeFilter(farm=farm, is_confirmed=True))
+        return frozenset(
+            one.node for one in found.rows if one.farm_name.casefold() == farm.casefold()
         )
 
 
@@ -92,8 +104,13 @@ def only_one(rows: Sequence[_T], what: str, names: Sequence[str]) -> _T:
     if not rows:
         raise NotFound(f"there is no {what}")
     if len(rows) > 1:
-        raise BadInput(f"{what} could be several; say which: {', '.join(names)}")
+        more = ", …" if len(names) > _NAMED_MAX else ""
+        raise BadInput(f"{what} could be several: {', '.join(names[:_NAMED_MAX])}{more}; say which")
     return rows[0]
+
+
+def _digits(identity: bytes) -> str:
+    return identity.hex()[:_DIGITS]
 
 
 def _found(rows: tuple[_T, ...]) -> Found[_T]:

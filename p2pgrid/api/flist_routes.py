@@ -1,19 +1,22 @@
 """Images and their names, over the control API."""
 
-from typing import Any
+from dataclasses import replace
 
+import trio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from p2pgrid.api.answers import Json, OnProgress, ProgressAnswer, json_answer, read_json
+from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
+from p2pgrid.api.fields import Json, read_body, read_query, shown
 from p2pgrid.api.services import Services
-from p2pgrid.errors import BadInput, InvalidRecord, NotFound
+from p2pgrid.errors import BadInput, NotFound, Unreachable
 from p2pgrid.explorer.announce import Stamp
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.limits import FLISTS_LISTED, HOLDER_QUESTIONS_AT_ONCE, LISTED_MAX
 from p2pgrid.model.flist import FlistName, FlistReference
-from p2pgrid.model.ids import AccountId, FlistId
+from p2pgrid.model.ids import AccountId, FlistId, NodeId
 
 
 class FlistRoutes:
@@ -22,32 +25,67 @@ class FlistRoutes:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def names(self, _: Request) -> Response:
-        """Every published name."""
-        explorer, now_ms = self._services.explorer, self._services.now_ms()
-        rows = []
-        for one in await explorer.flist_names():
-            assert one.flist is not None, "withdrawn names are left out"
-            rows.append(
-                {
-                    "name": f"{one.publisher.hex()}/{one.title}:{one.tag}",
-                    "publisher": one.publisher,
-                    "flist": one.flist,
-                    "flist_bytes": one.flist_bytes,
-                    "content_bytes": one.content_bytes,
-                    "description": one.description,
-                    "holders": len(await explorer.holders(one.flist)),
-                    "age_ms": max(0, now_ms - one.time_ms),
-                }
-            )
-        return json_answer(rows)
+    async def names(self, request: Request) -> Response:
+        """Published names: of one title, or all of them."""
+        query = read_query(request, "title", "limit")
+        limit = query.whole("limit", FLISTS_LISTED, most=LISTED_MAX)
+        names = (await self._services.explorer.flist_names(query.text("title", "")))[:limit]
+        holders = await self._holders({_flist_of(one) for one in names})
+        return json_answer(
+            [{**self._row(one), "holders": len(holders[_flist_of(one)])} for one in names]
+        )
+
+    async def show(self, request: Request) -> Response:
+        """One flist, by name or id: what it is called, and who has it."""
+        explorer, text = self._services.explorer, request.path_params["flist"]
+        flist = await explorer.resolve(FlistReference.parse(text))
+        names = [one for one in await explorer.flist_names() if one.flist == flist]
+        holders = await explorer.holders(flist)
+        local = self._services.flists.local() if self._services.flists else []
+        is_here = any(one.flist == flist for one in local)
+        if not (names or holders or is_here):
+            raise NotFound(f"nobody here knows an flist {text}")
+        rows = [self._row(one) for one in names]
+        return json_answer({"flist": flist, "names": rows, "holders": holders, "is_here": is_here})
+
+    def _row(self, name: FlistName) -> dict[str, Json]:
+        return {
+            "name": f"{name.publisher.hex()}/{name.title}:{name.tag}",
+            "publisher": name.publisher,
+            "title": name.title,
+            "tag": name.tag,
+            "flist": name.flist,
+            "flist_bytes": name.flist_bytes,
+            "content_bytes": name.content_bytes,
+            "description": name.description,
+            "age_ms": max(0, self._services.now_ms() - name.time_ms),
+        }
+
+    async def _holders(self, flists: set[FlistId]) -> dict[FlistId, tuple[NodeId, ...]]:
+        """Who has each of them. A light peer asks others for every one, so several at once."""
+        found: dict[FlistId, tuple[NodeId, ...]] = {}
+        limiter = trio.CapacityLimiter(HOLDER_QUESTIONS_AT_ONCE)
+
+        async def ask(flist: FlistId) -> None:
+            async with limiter:
+                try:
+                    found[flist] = await self._services.explorer.holders(flist)
+                except Unreachable:
+                    found[flist] = ()  # the names are worth showing all the same
+
+        async with trio.open_nursery() as nursery:
+            for flist in sorted(flists):
+                nursery.start_soon(ask, flist)
+        return found
 
     async def convert(self, request: Request) -> Response:
         """Convert an image, and publish it when a name is given."""
-        body = await read_json(request)
+        body = await read_body(request, "source", "name", "description")
         flists = self._require_flists()
-        name = _name_of(body["name"]) if body.get("name") else None
-        source, description = str(body.get("source", "")), str(body.get("description", ""))
+        source, description = body.text("source"), body.text("description", "")
+        name = _name_of(body.text("name")) if body.has("name") else None
+        if name is not None:
+            self._flist_name(name, description)  # refused before the work, not after it
 
         async def work(on_progress: OnProgress) -> Json:
             def note(progress: Progress) -> None:
@@ -74,40 +112,51 @@ class FlistRoutes:
 
     async def publish(self, request: Request) -> Response:
         """Give an flist that is here a name."""
-        body = await read_json(request)
-        wanted = str(body.get("flist", ""))
+        body = await read_body(request, "flist", "name", "description")
+        wanted, name = body.text("flist"), _name_of(body.text("name"))
+        description = body.text("description", "")
         local = [one.flist for one in self._require_flists().local()]
-        fitting = [one for one in local if one.hex().startswith(wanted)]
-        if not wanted or len(fitting) != 1:
-            raise NotFound(f"there is no single flist {wanted!r} on this node; convert it here")
-        name = _name_of(str(body.get("name", "")))
-        description = str(body.get("description", ""))
+        fitting = [one for one in local if one.hex().startswith(wanted.casefold())]
+        if not wanted or not fitting:
+            raise NotFound(f"there is no flist {shown(wanted)} on this node; convert it here")
+        if len(fitting) > 1:
+            raise BadInput(f"{shown(wanted)} could be {len(fitting)} flists; give more digits")
         return json_answer({"name": await self._publish(fitting[0], name, description)})
 
     async def _publish(self, flist: FlistId, name: FlistReference, description: str) -> str:
-        tree = await self._require_flists().read(flist)
-        local = {one.flist: one.flist_bytes for one in self._require_flists().local()}
-        publisher = AccountId(self._services.node)
+        flists = self._require_flists()
+        tree = await flists.read(flist)
+        flist_bytes = next(one.flist_bytes for one in flists.local() if one.flist == flist)
+        made = self._flist_name(name, description)
 
         def flist_name(stamp: Stamp) -> FlistName:
-            return FlistName(
-                publisher=publisher,
+            return replace(
+                made,
                 incarnation=stamp.incarnation,
                 sequence=stamp.sequence,
                 time_ms=stamp.time_ms,
-                title=name.title,
-                tag=name.tag,
                 flist=flist,
-                flist_bytes=local[flist],
+                flist_bytes=flist_bytes,
                 content_bytes=tree.content_bytes,
-                description=description,
             )
 
-        try:
-            await self._services.explorer.service.publish_next(self._services.key, flist_name)
-        except InvalidRecord as error:
-            raise BadInput(str(error)) from error
-        return f"{publisher.hex()}/{name.title}:{name.tag}"
+        await self._services.explorer.service.publish_next(self._services.key, flist_name)
+        return f"{made.publisher.hex()}/{made.title}:{made.tag}"
+
+    def _flist_name(self, name: FlistReference, description: str) -> FlistName:
+        """A name of ours that means nothing yet. Raises InvalidRecord."""
+        return FlistName(
+            publisher=AccountId(self._services.node),
+            incarnation=0,
+            sequence=0,
+            time_ms=self._services.now_ms(),
+            title=name.title,
+            tag=name.tag,
+            flist=None,
+            flist_bytes=0,
+            content_bytes=0,
+            description=description,
+        )
 
     def _require_flists(self) -> FlistService:
         if self._services.flists is None:
@@ -115,9 +164,14 @@ class FlistRoutes:
         return self._services.flists
 
 
-def _name_of(text: Any) -> FlistReference:
+def _name_of(text: str) -> FlistReference:
     """A name without publisher: that is always this node."""
-    reference = FlistReference.parse(str(text))
+    reference = FlistReference.parse(text)
     if reference.flist is not None or reference.publisher:
-        raise BadInput(f"{text!r}: write NAME or NAME:TAG; the publisher is this node")
+        raise BadInput(f"{shown(text)}: write NAME or NAME:TAG; the publisher is this node")
     return reference
+
+
+def _flist_of(name: FlistName) -> FlistId:
+    assert name.flist is not None, "withdrawn names are left out"
+    return name.flist

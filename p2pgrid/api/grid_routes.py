@@ -1,27 +1,33 @@
 """Nodes, farms and this node itself, over the control API."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from nacl.signing import SigningKey
 from starlette.requests import Request
 from starlette.responses import Response
 
 from p2pgrid import keys
-from p2pgrid.api.answers import json_answer, read_json
+from p2pgrid.api.answers import json_answer
 from p2pgrid.api.documents import to_json
+from p2pgrid.api.fields import Fields, choose, key_of, read_body, read_query
 from p2pgrid.api.services import Services
-from p2pgrid.errors import BadInput, InvalidRecord
+from p2pgrid.errors import BadInput
 from p2pgrid.explorer.announce import Stamp
-from p2pgrid.explorer.query import NodeFilter, NodeSort, Presence
-from p2pgrid.limits import NODES_LISTED
+from p2pgrid.explorer.query import FarmView, NodeFilter, NodeSort, Presence
+from p2pgrid.limits import INTEGER_MAX, LISTED_MAX, NODES_LISTED
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.ids import AccountId, FarmId, NodeId
-from p2pgrid.model.node import Feature
+from p2pgrid.model.node import PRICE_PERMILLE_MAX, Feature
+from p2pgrid.units import TimestampMs
+from p2pgrid.wire.signed import is_usable_key
 
 FARM_WALLET = "farm"
 """The wallet whose key is the farm that was created on this node."""
+
+_PERMILLE = 1000
+_CORES_MAX = 10**9
+_QUERY = (
+    "cores", "memory", "ssd", "hdd", "country", "farm", "status", "sort", "limit",
+)  # fmt: skip
 
 
 class GridRoutes:
@@ -52,10 +58,10 @@ class GridRoutes:
 
     async def nodes(self, request: Request) -> Response:
         """Nodes that match the query."""
-        query = request.query_params
-        wanted = _node_filter(query, query.getlist("feature"))
-        sort = _choice(NodeSort, query.get("sort", "price"), "sort")
-        limit = _number(query.get("limit"), "limit", default=NODES_LISTED)
+        query = read_query(request, *_QUERY, lists=("feature",))
+        wanted = _node_filter(query)
+        sort = query.choice("sort", NodeSort, NodeSort.PRICE)
+        limit = query.whole("limit", NODES_LISTED, most=LISTED_MAX)
         found = await self._services.explorer.nodes(wanted, sort=sort, limit=limit)
         return json_answer({"nodes": found.rows, "asked": found.asked, "agreed": found.agreed})
 
@@ -72,31 +78,20 @@ class GridRoutes:
         return json_answer(await self._services.explorer.one_farm(request.path_params["farm"]))
 
     async def create_farm(self, request: Request) -> Response:
-        """Create or change the farm whose key this node keeps."""
-        body = await read_json(request)
+        """Create or change the farm whose key this node keeps; what is not said stays as it is."""
+        body = await read_body(request, "name", "payout", "price_percent", "members")
         services = self._services
         if services.is_light:
             raise BadInput("a light peer offers nothing; create the farm on one of its nodes")
+        members = {services.node, *(NodeId(key_of(one)) for one in body.texts("members"))}
+        wanted = _FarmWanted(body)
         key = _farm_key(services)
         farm = FarmId(bytes(key.verify_key))
-        title, permille = str(body.get("name", "")), round(float(body["price_percent"]) * 10)
-        payout = AccountId(_key_of(body.get("payout") or farm.hex()))
-        members = {services.node, *(NodeId(_key_of(one)) for one in body.get("members", ()))}
-        known = await services.explorer.farms(farm.hex())
-        members |= {node for one in known for node in one.nodes}
+        known = next(iter(await services.explorer.farms(farm.hex())), None)
+        members |= set(known.nodes if known else ())
 
         def farm_record(stamp: Stamp) -> FarmRecord:
-            return FarmRecord(
-                farm=farm,
-                incarnation=stamp.incarnation,
-                sequence=stamp.sequence,
-                time_ms=stamp.time_ms,
-                title=title,
-                payout=payout,
-                location=None,
-                price_permille=permille,
-                public_ranges=(),
-            )
+            return wanted.record(farm, known, stamp)
 
         def farm_members(stamp: Stamp) -> FarmMembers:
             return FarmMembers(
@@ -107,13 +102,45 @@ class GridRoutes:
                 nodes=tuple(sorted(members)),
             )
 
-        try:
-            record = await services.explorer.service.publish_next(key, farm_record)
-            await services.explorer.service.publish_next(key, farm_members)
-        except InvalidRecord as error:
-            raise BadInput(str(error)) from error
+        farm_members(Stamp(0, 0, services.now_ms()))  # too many are refused before all is said
+        record = await services.explorer.service.publish_next(key, farm_record)
+        await services.explorer.service.publish_next(key, farm_members)
         await services.claim_farm(record.record)
         return json_answer({**to_json(record.record), "nodes": sorted(members)})
+
+
+class _FarmWanted:
+    """What a farmer says of the farm."""
+
+    def __init__(self, body: Fields) -> None:
+        self._title = body.text("name")
+        self._payout = AccountId(key_of(body.text("payout"))) if body.has("payout") else None
+        if self._payout is not None and not is_usable_key(self._payout):
+            raise BadInput(f"nobody can have the account {self._payout.hex()}; is it complete?")
+        self._permille: int | None = None
+        if body.has("price_percent"):
+            percent = body.number("price_percent", most=PRICE_PERMILLE_MAX / 10)
+            self._permille = round(percent * 10)
+        self.record(FarmId(bytes(32)), None, Stamp(0, 0, TimestampMs(0)))  # or raises
+
+    def record(self, farm: FarmId, known: FarmView | None, stamp: Stamp) -> FarmRecord:
+        """The farm's next record. Raises InvalidRecord."""
+        payout, permille = self._payout, self._permille
+        if payout is None:
+            payout = known.payout if known else AccountId(farm)
+        if permille is None:
+            permille = known.price_permille if known else _PERMILLE
+        return FarmRecord(
+            farm=farm,
+            incarnation=stamp.incarnation,
+            sequence=stamp.sequence,
+            time_ms=stamp.time_ms,
+            title=self._title,
+            payout=payout,
+            location=known.location if known else None,
+            price_permille=permille,
+            public_ranges=known.public_ranges if known else (),
+        )
 
 
 def _farm_key(services: Services) -> SigningKey:
@@ -122,49 +149,20 @@ def _farm_key(services: Services) -> SigningKey:
     return keys.create_wallet(services.data, FARM_WALLET)
 
 
-def _node_filter(query: Mapping[str, str], features: list[str]) -> NodeFilter:
+def _node_filter(query: Fields) -> NodeFilter:
     free = Capacity(
-        millicores=round(float(query.get("cores", 0)) * 1000),
-        memory_bytes=_number(query.get("memory"), "memory", default=0),
-        ssd_bytes=_number(query.get("ssd"), "ssd", default=0),
-        hdd_bytes=_number(query.get("hdd"), "hdd", default=0),
+        millicores=round(query.number("cores", 0, most=_CORES_MAX) * 1000),
+        memory_bytes=query.whole("memory", 0, most=INTEGER_MAX),
+        ssd_bytes=query.whole("ssd", 0, most=INTEGER_MAX),
+        hdd_bytes=query.whole("hdd", 0, most=INTEGER_MAX),
     )
     statuses = tuple(Presence)
-    if "status" in query:
-        statuses = (_choice(Presence, query["status"], "status"),)
-    try:
-        return NodeFilter(
-            free=free,
-            farm=query.get("farm", ""),
-            country=query.get("country", ""),
-            features=tuple(_choice(Feature, one, "feature") for one in features),
-            statuses=statuses,
-        )
-    except InvalidRecord as error:
-        raise BadInput(str(error)) from error
-
-
-def _choice(enum: Any, text: str, what: str) -> Any:
-    try:
-        return enum[text.upper().replace("-", "_")]
-    except KeyError:
-        names = ", ".join(one.name.lower() for one in enum)
-        raise BadInput(f"{text!r} is no {what}; there are {names}") from None
-
-
-def _number(text: str | None, what: str, *, default: int) -> int:
-    if text is None:
-        return default
-    if not text.isdecimal() or len(text) > 18:
-        raise BadInput(f"{what} is a whole number, not {text[:40]!r}")
-    return int(text)
-
-
-def _key_of(text: str) -> bytes:
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise BadInput(f"{text[:70]!r} is not an id of 64 hex digits")
-    return key
+    if query.has("status"):
+        statuses = (choose(Presence, query.text("status"), "status"),)
+    return NodeFilter(
+        free=free,
+        farm=query.text("farm", ""),
+        country=query.text("country", ""),
+        features=tuple(choose(Feature, one, "feature") for one in query.texts("feature")),
+        statuses=statuses,
+    )

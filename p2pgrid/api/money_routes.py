@@ -7,14 +7,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from p2pgrid import keys
-from p2pgrid.api.answers import json_answer, read_json
+from p2pgrid.api.answers import json_answer
 from p2pgrid.api.documents import format_time, to_json
+from p2pgrid.api.fields import key_of, read_body, read_query, shown
 from p2pgrid.api.services import Services
-from p2pgrid.errors import BadInput, InvalidRecord, NotFound
-from p2pgrid.limits import HISTORY_LISTED_MAX
-from p2pgrid.model.ids import AccountId
+from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.limits import HISTORY_LISTED, INTEGER_MAX, LISTED_MAX
+from p2pgrid.model.ids import ID_BYTES, AccountId
 from p2pgrid.model.operation import MEMO_BYTES_MAX, Transfer
 from p2pgrid.units import Amount
+from p2pgrid.wire.signed import is_usable_key
+
+_ID_DIGITS = 2 * ID_BYTES
 
 
 class MoneyRoutes:
@@ -37,25 +41,25 @@ class MoneyRoutes:
 
     async def history(self, request: Request) -> Response:
         """What went in and out of an account, the newest first."""
+        limit = read_query(request, "limit").whole("limit", HISTORY_LISTED, most=LISTED_MAX)
         account = self._named(request.path_params["account"])
-        limit = min(int(request.query_params.get("limit", 50)), HISTORY_LISTED_MAX)
-        entries = await self._services.ledger.history(account)
+        entries = await self._services.ledger.history(account, limit=limit)
         return json_answer(
             [{**to_json(one), "time": format_time(one.time_ms)} for one in entries[:limit]]
         )
 
     async def pay(self, request: Request) -> Response:
         """Send money; answers when it is certified."""
-        body = await read_json(request)
-        key = self._key(str(body.get("wallet", keys.NODE_WALLET)))
-        memo = str(body.get("memo", "")).encode()
+        body = await read_body(request, "account", "amount", "wallet", "memo")
+        key = self._key(body.text("wallet", keys.NODE_WALLET))
+        memo = body.text("memo", "").encode()
         if len(memo) > MEMO_BYTES_MAX:
             raise BadInput(f"the memo has {len(memo)} bytes; at most {MEMO_BYTES_MAX} fit")
-        receiver, amount = self._named(str(body["account"])), Amount(int(body["amount"]))
-        try:
-            transfer = Transfer(outputs=((receiver, amount),), memo=memo)
-        except InvalidRecord as error:
-            raise BadInput(str(error)) from error
+        receiver = self._named(body.text("account"))
+        if not is_usable_key(receiver):
+            raise BadInput(f"nobody can have the account {receiver.hex()}; is it complete?")
+        amount = Amount(body.whole("amount", most=INTEGER_MAX))
+        transfer = Transfer(outputs=((receiver, amount),), memo=memo)
         operation = await self._services.ledger.spend(transfer, key)
         after = await self._account(AccountId(bytes(key.verify_key)))
         return json_answer({"operation": operation, "balance": after["balance"]})
@@ -73,14 +77,11 @@ class MoneyRoutes:
 
     def _named(self, text: str) -> AccountId:
         """The account that a person means: the name of a wallet, or 64 hex digits."""
-        if len(text) == 64:
-            try:
-                return AccountId(bytes.fromhex(text))
-            except ValueError:
-                raise BadInput(f"{text!r} is not an account") from None
+        if len(text) == _ID_DIGITS:
+            return AccountId(key_of(text))
         names = keys.wallet_names(self._services.data)
         if text not in names:
-            raise NotFound(f"there is no wallet {text!r}; there are {', '.join(names)}")
+            raise NotFound(f"there is no wallet {shown(text)}; there are {', '.join(names)}")
         return AccountId(bytes(self._key(text).verify_key))
 
     async def _account(self, account: AccountId) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from p2pgrid.api.answers import Json, OnProgress, ProgressAnswer, json_answer, read_json
+from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
 from p2pgrid.api.documents import format_time
+from p2pgrid.api.fields import Fields, Json, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
 from p2pgrid.explorer.query import NodeFilter, NodeView, Presence
+from p2pgrid.limits import INTEGER_MAX
 from p2pgrid.model.flist import FlistReference
 from p2pgrid.model.workload import Workload
 from p2pgrid.reservation.document import ReservationDocument, parse_document, read_document
@@ -19,6 +21,8 @@ from p2pgrid.reservation.matching import Candidate, Matching, Wanted, features_o
 from p2pgrid.reservation.pricing import deposit_for
 from p2pgrid.reservation.rental import Order, Rental
 from p2pgrid.units import SECOND_MS, Amount
+
+_BODY = ("document", "toml", "price_max", "node", "except_farms")
 
 
 class ReservationRoutes:
@@ -29,7 +33,7 @@ class ReservationRoutes:
 
     async def candidates(self, request: Request) -> Response:
         """Which nodes fit, for what price, and why the others do not; nothing is reserved."""
-        body = await read_json(request)
+        body = await read_body(request, *_BODY)
         order = await self._order(body)
         nodes, matching = await self._match(order, body)
         names = {one.node: one.farm_name for one in nodes}
@@ -48,7 +52,7 @@ class ReservationRoutes:
 
     async def reserve(self, request: Request) -> Response:
         """Reserve, pay, and wait until it runs."""
-        body = await read_json(request)
+        body = await read_body(request, *_BODY)
 
         async def work(on_progress: OnProgress) -> Json:
             order = await self._order(body)
@@ -61,7 +65,7 @@ class ReservationRoutes:
 
     async def list_all(self, request: Request) -> Response:
         """Our own, or those that this node hosts."""
-        if "hosted" not in request.query_params:
+        if not read_query(request, "hosted").flag("hosted"):
             return json_answer([rental_document(one) for one in self._services.consumer.rentals()])
         if self._services.host is None:
             raise BadInput("a light peer hosts nothing")
@@ -85,15 +89,16 @@ class ReservationRoutes:
     async def logs(self, request: Request) -> Response:
         """What a workload wrote from an offset on; the next offset is a header."""
         rental = self._named(request)
-        name = request.query_params.get("name") or _only_name(rental)
-        offset = int(request.query_params.get("offset", 0))
+        query = read_query(request, "name", "offset")
+        name = _workload_name(rental, query.text("name", ""))
+        offset = query.whole("offset", 0, most=INTEGER_MAX)
         answer = await self._services.consumer.logs(rental.id, name, offset)
         headers = {"x-next-offset": str(answer.next_offset)}
         return Response(answer.data, media_type="application/octet-stream", headers=headers)
 
     # --- inside -----------------------------------------------------------------------------------
 
-    async def _order(self, body: dict[str, Any]) -> Order:
+    async def _order(self, body: Fields) -> Order:
         document = _document_of(body)
         flists = {}
         for one in document.containers:
@@ -102,25 +107,24 @@ class ReservationRoutes:
         def resolve(reference: FlistReference) -> Any:
             return flists[reference]
 
-        price_max = body.get("price_max")
         return Order(
             workloads=document.workloads(resolve),
             duration_seconds=document.duration_seconds,
             grace_seconds=document.grace_seconds,
             price_per_hour_max=(
-                document.price_per_hour_max if price_max is None else Amount(int(price_max))
+                Amount(body.whole("price_max", most=INTEGER_MAX))
+                if body.has("price_max")
+                else document.price_per_hour_max
             ),
         )
 
-    async def _match(
-        self, order: Order, body: dict[str, Any]
-    ) -> tuple[tuple[NodeView, ...], Matching]:
+    async def _match(self, order: Order, body: Fields) -> tuple[tuple[NodeView, ...], Matching]:
         explorer = self._services.explorer
-        wanted = NodeFilter(node=str(body.get("node") or ""), statuses=(Presence.UP,))
-        found = await explorer.nodes(wanted)
-        if not found.rows and body.get("node"):
-            raise NotFound(f"there is no node {body['node']!r} that is up")
-        avoided = {(await explorer.one_farm(str(one))).farm for one in body.get("except_farms", ())}
+        node = body.text("node", "")
+        found = await explorer.nodes(NodeFilter(node=node, statuses=(Presence.UP,)))
+        if not found.rows and node:
+            raise NotFound(f"there is no node {shown(node)} that is up")
+        avoided = {(await explorer.one_farm(one)).farm for one in body.texts("except_farms")}
         nodes = tuple(one for one in found.rows if one.farm not in avoided)
         asked = Wanted(
             needs=_needs(order.workloads),
@@ -132,14 +136,18 @@ class ReservationRoutes:
 
     def _named(self, request: Request) -> Rental:
         """The one of ours whose id starts with these digits."""
-        prefix = request.path_params["reservation"]
+        prefix = request.path_params["reservation"].casefold()
+        if not prefix:
+            raise BadInput("which reservation? give the first digits of its id")
         fitting = [
             one for one in self._services.consumer.rentals() if one.id.hex().startswith(prefix)
         ]
         if not fitting:
-            raise NotFound(f"there is no reservation {prefix!r} of yours")
+            raise NotFound(f"there is no reservation {shown(prefix)} of yours")
         if len(fitting) > 1:
-            raise BadInput(f"{prefix!r} could be {len(fitting)} reservations; give more digits")
+            raise BadInput(
+                f"{shown(prefix)} could be {len(fitting)} reservations; give more digits"
+            )
         return fitting[0]
 
 
@@ -180,13 +188,12 @@ def hosted_document(one: Reservation) -> dict[str, Any]:
     }
 
 
-def _document_of(body: dict[str, Any]) -> ReservationDocument:
-    if "toml" in body:
-        return parse_document(str(body["toml"]))
-    document = body.get("document")
-    if not isinstance(document, dict):
-        raise BadInput("a reservation needs a document")
-    return read_document(document)
+def _document_of(body: Fields) -> ReservationDocument:
+    if body.has("toml") == body.has("document"):
+        raise BadInput("a reservation needs a document, as `toml` or as `document`")
+    if body.has("toml"):
+        return parse_document(body.text("toml"))
+    return read_document(body.table("document"))
 
 
 def _needs(workloads: Sequence[Workload]) -> Any:
@@ -208,8 +215,11 @@ def _candidate(node: NodeView) -> Candidate:
     )
 
 
-def _only_name(rental: Rental) -> str:
+def _workload_name(rental: Rental, wanted: str) -> str:
+    """The workload that a person means; with a single one there is nothing to say."""
     names = [one.name for one in rental.request.workloads]
-    if len(names) > 1:
+    if wanted and wanted not in names:
+        raise NotFound(f"there is no workload {shown(wanted)}; there are {', '.join(names)}")
+    if not wanted and len(names) > 1:
         raise BadInput(f"which workload? --name one of {', '.join(names)}")
-    return names[0]
+    return wanted or names[0]

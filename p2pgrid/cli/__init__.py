@@ -4,9 +4,11 @@ Nothing here imports libp2p (3 s): commands talk to a running node, and only
 `node run` becomes one. A noun's module is imported when it is called for.
 """
 
+import errno
 import os
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,6 +33,9 @@ COMMANDS = {
 _MODULES = {"run": "reserve"}
 """Where a command is, if not in the module of its name."""
 
+DEBUG = "P2PGRID_DEBUG"
+"""Environment variable: show where in p2pgrid itself something failed."""
+
 
 def default_data() -> Path:
     """Where a node keeps everything unless told otherwise."""
@@ -52,6 +57,22 @@ class _Nouns(NearestGroup):
         command: click.Command = getattr(module, cmd_name)
         _accept_data(command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Like click's; a fault of ours is told in a line as well, unless the caller debugs."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            is_reader_gone = isinstance(error, OSError) and error.errno == errno.EPIPE
+            if is_reader_gone or DEBUG in os.environ:
+                raise
+            text = " ".join(str(error).split())
+            raise click.ClickException(
+                f"p2pgrid itself failed: {type(error).__name__}: {ascii(text)[1:-1]}; "
+                f"please report what it prints with {DEBUG}=1"
+            ) from error
 
     def format_commands(
         self,

@@ -3,8 +3,10 @@
 import click
 from click.shell_completion import get_completion_class
 
+from p2pgrid.cli.output import EXIT_STATUS
 
-@click.command()
+
+@click.command(epilog=EXIT_STATUS)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

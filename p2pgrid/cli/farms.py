@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -15,11 +15,18 @@ from p2pgrid.cli.output import (
     print_json,
     print_table,
 )
+from p2pgrid.cli.parameters import Number
 
 
 @click.group(cls=NearestGroup)
 def farms() -> None:
-    """Look for farms; create and change your own."""
+    """Look for farms; create and change your own.
+
+    \b
+    Examples:
+      p2pgrid farms list
+      p2pgrid farms create "Green Valley"
+    """
 
 
 @farms.command("list", epilog=EXIT_STATUS)
@@ -37,7 +44,11 @@ def list_farms(client: NodeClient, as_json: bool) -> None:
     if as_json:
         print_json(*found)
         return
-    print_table([_row(one) for one in found], empty="no farm yet; create one: farms create NAME")
+    print_table(
+        [_row(one) for one in found],
+        empty="no farm yet; create one: p2pgrid farms create NAME",
+        right={"nodes", "price"},
+    )
 
 
 @farms.command("show", epilog=EXIT_STATUS)
@@ -52,7 +63,7 @@ def show_farm(client: NodeClient, farm: str, as_json: bool) -> None:
       p2pgrid farms show "Green Valley"
     """
     with errors_shown():
-        one = client.get(f"/farms/{farm}")
+        one = client.get(f"/farms/{segment(farm)}")
     if as_json:
         print_json(one)
         return
@@ -63,17 +74,17 @@ def show_farm(client: NodeClient, farm: str, as_json: bool) -> None:
             "payout": one["payout"],
             "price": f"{one['price_permille'] / 10:g} % of the grid's",
             "changed": f"{age(one['age_ms'])} ago",
-            "nodes": "\n         ".join(one["nodes"]) or "none",
+            "nodes": one["nodes"],
         }
     )
 
 
 @farms.command("create", epilog=EXIT_STATUS)
 @click.argument("name")
-@click.option("--payout", help="Account that earns; default: a new wallet kept on this node.")
+@click.option("--payout", help="Account that earns; a new farm takes its own, wallet `farm`.")
 @click.option(
-    "--price", "price_percent", type=click.FloatRange(10, 1000), default=100, show_default=True,
-    help="Percent of the grid's prices.",
+    "--price", "price_percent", type=Number(10, 1000),
+    help="Percent of the grid's prices; a new farm takes 100.",
 )  # fmt: skip
 @click.option("--member", "members", multiple=True, help="Further node ids that may claim it.")
 @json_option
@@ -82,6 +93,7 @@ def create_farm(client: NodeClient, /, as_json: bool, **document: Any) -> None:
     """Create a farm, or change your own; this node becomes its member.
 
     Its key is kept in the data directory as wallet `farm`; keep a copy of it.
+    What is not given when it changes stays as it was.
 
     \b
     Examples:

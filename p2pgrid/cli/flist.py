@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -13,9 +13,11 @@ from p2pgrid.cli.output import (
     errors_shown,
     follow,
     json_option,
+    print_fields,
     print_json,
     print_table,
 )
+from p2pgrid.limits import FLISTS_LISTED, LISTED_MAX
 from p2pgrid.units import format_bytes
 
 _LOCAL_SCHEMES = ("docker-archive:", "oci:", "oci-archive:", "dir:")
@@ -23,7 +25,13 @@ _LOCAL_SCHEMES = ("docker-archive:", "oci:", "oci-archive:", "dir:")
 
 @click.group(cls=NearestGroup)
 def flist() -> None:
-    """Turn images into flists, and publish them."""
+    """Turn images into flists, and publish them.
+
+    \b
+    Examples:
+      p2pgrid flist convert docker-archive:web.tar --name web:1
+      p2pgrid flist list
+    """
 
 
 @flist.command("convert", epilog=EXIT_STATUS)
@@ -49,7 +57,9 @@ def convert(
     """
     body = {"source": absolute_source(source), "name": name, "description": description}
     with errors_shown():
-        made = follow(client.stream("/flists", body), as_json=as_json)
+        made = follow(
+            client.stream("/flists", body), as_json=as_json, afterwards="p2pgrid flist list"
+        )
     if as_json:
         print_json(made)
         return
@@ -71,6 +81,8 @@ def convert(
 def publish(client: NodeClient, flist_id: str, name: str, description: str, as_json: bool) -> None:
     """Give an flist of this node a NAME[:TAG] that the whole grid can use.
 
+    FLIST_ID: the first digits are enough.
+
     \b
     Examples:
       p2pgrid flist publish 5d1c… web:1
@@ -85,34 +97,72 @@ def publish(client: NodeClient, flist_id: str, name: str, description: str, as_j
 
 
 @flist.command("list", epilog=EXIT_STATUS)
+@click.argument("title", required=False)
+@click.option(
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=FLISTS_LISTED, show_default=True
+)
 @json_option
 @click.pass_obj
-def list_flists(client: NodeClient, as_json: bool) -> None:
-    """List the names that the grid knows.
+def list_flists(client: NodeClient, title: str | None, limit: int, as_json: bool) -> None:
+    """List the names that the grid knows. TITLE: only names such as publisher/TITLE:tag.
 
     \b
     Examples:
       p2pgrid flist list
+      p2pgrid flist list web
     """
     with errors_shown():
-        found = client.get("/flists")
+        found = client.get("/flists", title=title, limit=limit)
     if as_json:
         print_json(*found)
         return
-    print_table([_row(one) for one in found], empty="no flist published yet")
+    print_table(
+        [_row(one) for one in found], empty="no such name is published", right={"size", "holders"}
+    )
+
+
+@flist.command("show", epilog=EXIT_STATUS)
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(client: NodeClient, name: str, as_json: bool) -> None:
+    """Show the names of an flist and who has it. NAME: publisher/name:tag, or its id.
+
+    \b
+    Examples:
+      p2pgrid flist show 3f9c/web:1
+      p2pgrid flist show 3f9c/web:1 --json | jq .holders
+    """
+    with errors_shown():
+        one = client.get(f"/flists/{segment(name)}")
+    if as_json:
+        print_json(one)
+        return
+    print_fields(
+        {
+            "flist": one["flist"],
+            "names": [
+                f"{named['name']}  {format_bytes(named['content_bytes'])}, "
+                f"{age(named['age_ms'])} ago"
+                for named in one["names"]
+            ],
+            "holders": one["holders"],
+            "is here": "yes" if one["is_here"] else "no",
+        }
+    )
 
 
 def absolute_source(source: str) -> str:
     """The same source for a node with another working directory."""
     for scheme in _LOCAL_SCHEMES:
-        if source.startswith(scheme):
+        if source.startswith(scheme) and source != scheme:
             return scheme + str(Path(source.removeprefix(scheme)).absolute())
     return source
 
 
 def _row(one: dict[str, Any]) -> dict[str, str]:
     return {
-        "name": one["name"],
+        "name": f"{one['publisher'][:8]}/{one['title']}:{one['tag']}",
         "size": format_bytes(one["content_bytes"]),
         "flist": one["flist"][:16],
         "holders": str(one["holders"]),

@@ -7,7 +7,7 @@ import click
 
 from p2pgrid import clock, keys
 from p2pgrid.cli.client import NodeClient
-from p2pgrid.cli.nearest import NearestGroup
+from p2pgrid.cli.nearest import ExistingFile, NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
     errors_shown,
@@ -21,7 +21,13 @@ from p2pgrid.units import format_tft, parse_tft
 
 @click.group(cls=NearestGroup)
 def grid() -> None:
-    """Found a grid of your own, or look at one."""
+    """Found a grid of your own, or look at one.
+
+    \b
+    Examples:
+      p2pgrid grid create test --balance $(p2pgrid node id)=1000
+      p2pgrid grid show genesis.cbor
+    """
 
 
 @grid.command("create", epilog=EXIT_STATUS)
@@ -36,7 +42,7 @@ def grid() -> None:
 @click.option("--seed", "seeds", multiple=True, metavar="ADDRESS", help="Address of a first peer.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default="genesis.cbor",
-    show_default=True,
+    show_default=True, help="Where to write it; never over another file.",
 )  # fmt: skip
 @json_option
 @click.pass_obj
@@ -61,10 +67,11 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     with errors_shown():
         if out.exists():
             raise BadInput(f"{out} exists; choose another --out")
-        own = bytes(keys.open_identity(client.data).verify_key)
+        if not witnesses:
+            witnesses = (bytes(keys.open_identity(client.data).verify_key).hex(),)
         genesis = new_genesis(
             name,
-            witnesses=[_witness(text) for text in witnesses] or [(own, 1)],
+            witnesses=[_witness(text) for text in witnesses],
             balances=[_balance(text) for text in balances],
             seeds=seeds,
             created_ms=clock.now_ms(),
@@ -80,7 +87,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @grid.command("show", epilog=EXIT_STATUS)
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=ExistingFile())
 @json_option
 def show(file: Path, as_json: bool) -> None:
     """Show a genesis record.
@@ -89,6 +96,7 @@ def show(file: Path, as_json: bool) -> None:
     Examples:
       p2pgrid grid show genesis.cbor
     """
+    from p2pgrid.api.documents import format_time
     from p2pgrid.ledger.genesis_file import read_genesis
 
     with errors_shown():
@@ -109,11 +117,10 @@ def show(file: Path, as_json: bool) -> None:
     print_fields(
         {
             "grid": f"{genesis.name} ({genesis.network.hex()})",
-            "witnesses": "\n           ".join(
-                f"{key.hex()} weight {weight}" for key, weight in genesis.witnesses
-            ),
+            "created": format_time(genesis.created_ms),
+            "witnesses": [f"{key.hex()} weight {weight}" for key, weight in genesis.witnesses],
             "supply": f"{format_tft(supply)} TFT in {len(genesis.balances)} accounts",
-            "seeds": "\n           ".join(genesis.seeds) or "none",
+            "seeds": genesis.seeds,
         }
     )
 

@@ -17,7 +17,13 @@ from p2pgrid.units import format_tft
 
 @click.group(cls=NearestGroup)
 def ledger() -> None:
-    """See how the ledger stands."""
+    """See how the ledger stands.
+
+    \b
+    Examples:
+      p2pgrid ledger status
+      p2pgrid ledger evidence
+    """
 
 
 @ledger.command("status", epilog=EXIT_STATUS)
@@ -42,8 +48,13 @@ def status(client: NodeClient, as_json: bool) -> None:
         "in accounts": f"{format_tft(one['in_accounts'])} TFT",
         "in escrow": f"{format_tft(one['in_escrow'])} TFT",
         "burnt": f"{format_tft(one['burnt'])} TFT",
-        "witnesses": f"{len(one['witnesses'])}, quorum {one['quorum']} of {one['weight']}",
+        "quorum": f"{one['quorum']} of the weight {one['weight']}",
+        "witnesses": one["witnesses"],
     }
+    if one["waiting"]:
+        fields["waiting"] = f"{one['waiting']} operations for their predecessors"
+    if not one["is_caught_up"]:
+        fields["behind?"] = "not compared with a peer since the start"
     if one["alarms"]:
         fields["ALARM"] = "two certificates for one slot; see: p2pgrid ledger evidence"
     print_fields(fields)

@@ -11,7 +11,7 @@ import click
 
 from p2pgrid import keys
 from p2pgrid.cli.client import NodeClient
-from p2pgrid.cli.nearest import NearestGroup
+from p2pgrid.cli.nearest import ExistingFile, NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
     age,
@@ -20,32 +20,39 @@ from p2pgrid.cli.output import (
     print_fields,
     print_json,
 )
-from p2pgrid.config import read_config
+from p2pgrid.cli.parameters import Number
+from p2pgrid.config import LOG_LEVELS, read_config
+from p2pgrid.errors import BadInput, Unusable
 from p2pgrid.limits import LOG_FILE_BYTES_MAX, LOG_FILES_KEPT
 from p2pgrid.units import format_bytes
 
 
 @click.group(cls=NearestGroup)
 def node() -> None:
-    """Be a node of the grid."""
+    """Be a node of the grid.
+
+    \b
+    Examples:
+      p2pgrid node capacity
+      p2pgrid node run --grid genesis.cbor
+      p2pgrid node status
+    """
 
 
 @node.command("run", epilog=EXIT_STATUS)
 @click.option(
-    "--grid", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--grid", type=ExistingFile(),
     help="Genesis file of the grid to join; needed the first time only.",
 )  # fmt: skip
 @click.option("--light/--full", default=None, help="Only use the grid; offer and store nothing.")
 @click.option("--farm", help="Id of the farm that this node belongs to.")
 @click.option("--peer", "peers", multiple=True, metavar="ADDRESS", help="A first peer.")
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Default: all, port 4001.")
-@click.option(
-    "--share", type=click.FloatRange(0.01, 1), help="Part of this machine to offer; default: all."
-)
+@click.option("--share", type=Number(0.01, 1), help="Part of this machine to offer; default: all.")
 @click.option("--mdns/--no-mdns", default=None, help="Look for peers on the local network.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: info.")
 @click.option(
-    "--config", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--config", type=ExistingFile(),
     help="Default: node.toml in the data directory, if there.",
 )  # fmt: skip
 @click.pass_obj
@@ -65,11 +72,13 @@ def run(client: NodeClient, /, grid: Path | None, config: Path | None, **options
         settings = read_config(client.data, config)
         given = {name: value for name, value in options.items() if value not in (None, ())}
         settings = replace(settings, **given)
-        client.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _start_logging(client.data, settings.log_level)
         from p2pgrid.node import run_node
 
-        run_node(settings, grid)
+        try:
+            run_node(settings, grid)
+        except BadInput as error:  # the command was right; what it found is not
+            raise Unusable(str(error)) from error
 
 
 @node.command("id", epilog=EXIT_STATUS)
@@ -113,15 +122,17 @@ def status(client: NodeClient, as_json: bool) -> None:
             "farm": one["farm"] or "-",
             "running for": age(one["uptime_ms"]),
             "peers": str(len(one["peers"])),
-            "addresses": "\n             ".join(one["addresses"]),
+            "addresses": one["addresses"],
             "containers": one["containers"],
-            "known nodes": str(one["known_nodes"]),
+            "known nodes": "-" if one["known_nodes"] is None else str(one["known_nodes"]),
         }
     )
 
 
 @node.command("capacity", epilog=EXIT_STATUS)
-@click.option("--share", type=click.FloatRange(0.01, 1), default=1.0, show_default=True)
+@click.option(
+    "--share", type=Number(0.01, 1), default=1.0, show_default=True, help="Part of it to offer."
+)
 @json_option
 @click.pass_obj
 def capacity(client: NodeClient, share: float, as_json: bool) -> None:
@@ -163,11 +174,18 @@ class _OneLine(logging.Formatter):
 
 
 def _start_logging(data: Path, level: str) -> None:
-    """Log to stderr for the service manager, and to a rotated file for people."""
+    """Log to stderr for the service manager, and to a rotated file for people.
+
+    Raises Unusable: the data directory cannot be made or written.
+    """
     form = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-    file = logging.handlers.RotatingFileHandler(
-        data / "node.log", maxBytes=LOG_FILE_BYTES_MAX, backupCount=LOG_FILES_KEPT
-    )
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = logging.handlers.RotatingFileHandler(
+            data / "node.log", maxBytes=LOG_FILE_BYTES_MAX, backupCount=LOG_FILES_KEPT
+        )
+    except OSError as error:
+        raise Unusable(f"the data directory {data} cannot be used: {error.strerror}") from error
     logging.captureWarnings(capture=True)
     root = logging.getLogger()
     screen = logging.StreamHandler(sys.stderr)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -15,17 +15,26 @@ from p2pgrid.cli.output import (
     print_json,
     print_table,
 )
-from p2pgrid.cli.parameters import BYTES
+from p2pgrid.cli.parameters import BYTES, Number
+from p2pgrid.limits import LISTED_MAX, NODES_LISTED
 from p2pgrid.units import format_bytes
+
+_FIGURES = {"cores", "memory", "ssd", "hdd", "price", "heard"}
 
 
 @click.group(cls=NearestGroup)
 def nodes() -> None:
-    """Look for capacity that nodes of the grid offer."""
+    """Look for capacity that nodes of the grid offer.
+
+    \b
+    Examples:
+      p2pgrid nodes list --memory 8G --feature container
+      p2pgrid nodes show 3f9c01aa
+    """
 
 
 @nodes.command("list", epilog=EXIT_STATUS)
-@click.option("--cores", type=click.FloatRange(min=0), help="At least this many free.")
+@click.option("--cores", type=Number(min=0), help="At least this many free.")
 @click.option("--memory", type=BYTES, help="At least this much free, for example 4G.")
 @click.option("--ssd", type=BYTES, help="At least this much free.")
 @click.option("--hdd", type=BYTES, help="At least this much free.")
@@ -34,13 +43,16 @@ def nodes() -> None:
 @click.option("--feature", multiple=True, help="For example container; may be given again.")
 @click.option("--status", type=click.Choice(["up", "standby", "down"]), help="Default: all.")
 @click.option(
-    "--sort", type=click.Choice(["price", "cores", "memory", "ssd", "age", "id"]), default="price"
+    "--sort", default="price", show_default=True, help="What comes first; figures: the best.",
+    type=click.Choice(["price", "cores", "memory", "ssd", "hdd", "age", "id"]),
+)  # fmt: skip
+@click.option(
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=NODES_LISTED, show_default=True
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @json_option
 @click.pass_obj
 def list_nodes(client: NodeClient, /, as_json: bool, **filters: Any) -> None:
-    """List nodes, the cheapest first.
+    """List nodes, the cheapest first unless sorted otherwise.
 
     \b
     Examples:
@@ -53,7 +65,8 @@ def list_nodes(client: NodeClient, /, as_json: bool, **filters: Any) -> None:
     if as_json:
         print_json(*found["nodes"])
         return
-    print_table([_row(one) for one in found["nodes"]], empty="no node fits; try fewer filters")
+    rows = [_row(one) for one in found["nodes"]]
+    print_table(rows, empty="no node fits; try fewer filters", right=_FIGURES)
     if found.get("asked"):
         click.echo(f"\n{found['agreed']} of {found['asked']} peers asked gave this answer")
 
@@ -70,7 +83,7 @@ def show_node(client: NodeClient, node_id: str, as_json: bool) -> None:
       p2pgrid nodes show 3f9c01aa
     """
     with errors_shown():
-        one = client.get(f"/nodes/{node_id}")
+        one = client.get(f"/nodes/{segment(node_id)}")
     if as_json:
         print_json(one)
         return
@@ -91,7 +104,7 @@ def show_node(client: NodeClient, node_id: str, as_json: bool) -> None:
             ),
             "secure boot": _yes_no(one["hardware"]["secure_boot"]),
             "virtual": one["hardware"]["virtualized"] or "no",
-            "addresses": "\n           ".join(one["addresses"]) or "none",
+            "addresses": one["addresses"],
             "version": one["version"],
         }
     )

@@ -1,14 +1,20 @@
-"""What commands print: tables for people, JSON for programs, progress while it lasts, errors."""
+"""What commands print: tables for people, JSON for programs, progress while it lasts, errors.
+
+Names, memos and reasons come from strangers. Nothing that is printed for people
+holds characters that could steer a terminal.
+"""
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import click
 
 from p2pgrid.errors import BadInput, GridError, Unreachable
+from p2pgrid.units import format_bytes
 
 EXIT_STATUS = """
 \b
@@ -19,6 +25,9 @@ Exit status:
   3  the node does not answer
 """
 """Appended to the help of every command."""
+
+_BYTE_PHASES = {"convert", "fetch", "unpack"}
+"""Phases whose progress is counted in bytes; others count things."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -36,11 +45,12 @@ class NodeSilent(click.ClickException):
 
 def fail(error: GridError) -> NoReturn:
     """End the command: the message on stderr, the kind of error in the exit status."""
+    message = plain(str(error))
     if isinstance(error, Unreachable):
-        raise NodeSilent(str(error))
+        raise NodeSilent(message)
     if isinstance(error, BadInput):
-        raise click.UsageError(str(error))
-    raise click.ClickException(str(error))
+        raise click.UsageError(message)
+    raise click.ClickException(message)
 
 
 @contextmanager
@@ -53,61 +63,125 @@ def errors_shown() -> Iterator[None]:
 
 
 def print_json(*values: object) -> None:
-    """One JSON object per line, so that output can be streamed and searched."""
+    """One JSON object per line, so that output can be streamed and searched.
+
+    In ASCII, which every terminal and locale takes as it is.
+    """
     for value in values:
-        click.echo(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+        click.echo(json.dumps(value, separators=(",", ":")))
 
 
-def print_table(rows: Sequence[Mapping[str, str]], *, empty: str) -> None:
-    """Columns as wide as their widest cell; headings from the keys of the first row."""
+def print_table(
+    rows: Sequence[Mapping[str, str]], *, empty: str, right: Collection[str] = ()
+) -> None:
+    """Columns as wide as their widest cell; headings from the keys of the first row.
+
+    Args:
+        rows: all with the same keys.
+        empty: said instead of a table without rows.
+        right: columns of figures, which stand to the right.
+    """
     if not rows:
         click.echo(empty)
         return
+    shown = [{key: plain(cell) for key, cell in row.items()} for row in rows]
     headings = {key: key.upper() for key in rows[0]}
-    widths = {key: max(len(row[key]) for row in (headings, *rows)) for key in headings}
-    for row in (headings, *rows):
-        click.echo("  ".join(row[key].ljust(widths[key]) for key in widths).rstrip())
+    widths = {key: max(_width(row[key]) for row in (headings, *shown)) for key in headings}
+    for row in (headings, *shown):
+        cells = (_padded(row[key], widths[key], is_right=key in right) for key in widths)
+        click.echo("  ".join(cells).rstrip())
 
 
-def print_fields(fields: Mapping[str, str]) -> None:
-    """One `name  value` line each, aligned."""
+def print_fields(fields: Mapping[str, str | Sequence[str]]) -> None:
+    """One `name  value` line each, aligned; of a list, every item on a line of its own."""
     width = max(len(name) for name in fields)
     for name, value in fields.items():
-        click.echo(f"{name.ljust(width)}  {value}".rstrip())
+        items = [value] if isinstance(value, str) else [*value] or ["none"]
+        for number, item in enumerate(items):
+            click.echo(f"{('' if number else name).ljust(width)}  {plain(item)}".rstrip())
+
+
+def plain(text: str) -> str:
+    r"""The text on one line, without anything that a terminal would obey or hide.
+
+    >>> plain("a\x1b[2J\nb")
+    'a [2J b'
+    """
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: two for most of East Asia, none for accents that combine."""
+    return sum(
+        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF")
+        for one in text
+    )
+
+
+def _padded(text: str, width: int, *, is_right: bool) -> str:
+    padding = " " * (width - _width(text))
+    return padding + text if is_right else text + padding
 
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that cannot be taken back; `--yes` answers."""
-    if not yes:
-        click.confirm(question, abort=True)
+    if yes:
+        return
+    try:
+        is_wanted = click.confirm(plain(question))
+    except click.Abort:
+        click.echo()
+        raise click.UsageError("nobody answered, so nothing was done; --yes does not ask") from None
+    if not is_wanted:
+        raise click.ClickException("nothing was done")
 
 
-def follow(messages: Iterable[dict[str, Any]], *, as_json: bool) -> Any:
+def follow(messages: Iterable[dict[str, Any]], *, as_json: bool, afterwards: str) -> Any:
     """Show the progress that a stream of messages tells; give its result.
 
-    Quiet without a terminal and with --json.
+    Quiet without a terminal and with --json. Who stops watching stops nothing
+    else, and hears by which command he sees what became of it: `afterwards`.
     """
-    if as_json or not sys.stderr.isatty():
-        return _result_of(messages, lambda _: None)
+    try:
+        if as_json or not sys.stderr.isatty():
+            return _result_of(messages, lambda _: None)
+        return _result_shown(messages)
+    except KeyboardInterrupt:
+        raise click.ClickException(f"the node goes on with it; see: {afterwards}") from None
+
+
+def _result_shown(messages: Iterable[dict[str, Any]]) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(binary_units=True),
+        TextColumn("{task.fields[amount]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def show(progress: dict[str, Any]) -> None:
-            phase, total = str(progress["phase"]), progress.get("total") or None
+            phase, done, total = str(progress["phase"]), progress["done"], progress["total"] or None
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=progress.get("done", 0), total=total)
+                tasks[phase] = bars.add_task(phase, total=total, amount="")
+            bars.update(tasks[phase], completed=done, total=total, amount=progress_text(progress))
 
         return _result_of(messages, show)
+
+
+def progress_text(progress: Mapping[str, Any]) -> str:
+    """How far it is, for people.
+
+    >>> progress_text({"phase": "fetch", "done": 1536, "total": 4096})
+    '1.5 KiB of 4 KiB'
+    """
+    if not progress["total"]:
+        return ""
+    form = format_bytes if progress["phase"] in _BYTE_PHASES else str
+    return f"{form(progress['done'])} of {form(progress['total'])}"
 
 
 def _result_of(messages: Iterable[dict[str, Any]], show: Callable[[dict[str, Any]], None]) -> Any:

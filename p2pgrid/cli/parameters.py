@@ -1,6 +1,8 @@
-"""Values that people write on the command line: sizes, amounts, durations."""
+"""Values that people write on the command line: sizes, amounts, durations, numbers."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -24,6 +26,19 @@ class Quantity(click.ParamType[int]):
             return self._parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Number(click.FloatRange):
+    """A number within bounds; `nan`, which click lets through any bounds, is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it, or say what is wrong."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 BYTES = Quantity("size", parse_bytes)

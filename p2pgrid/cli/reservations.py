@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -26,7 +26,13 @@ _ENDED = {"ended", "failed", "expired"}
 
 @click.group(cls=NearestGroup)
 def reservations() -> None:
-    """See and end what you reserved."""
+    """See and end what you reserved.
+
+    \b
+    Examples:
+      p2pgrid reservations list
+      p2pgrid reservations logs 91ab -f
+    """
 
 
 @reservations.command("list", epilog=EXIT_STATUS)
@@ -46,7 +52,11 @@ def list_reservations(client: NodeClient, hosted: bool, as_json: bool) -> None:
     if as_json:
         print_json(*found)
         return
-    print_table([_row(one) for one in found], empty="no reservation yet; see: p2pgrid run --help")
+    print_table(
+        [_row(one) for one in found],
+        empty="nothing is reserved here yet" if hosted else "no reservation yet; see: p2pgrid run",
+        right={"tft/hour"},
+    )
 
 
 @reservations.command("show", epilog=EXIT_STATUS)
@@ -61,7 +71,7 @@ def show(client: NodeClient, reservation: str, as_json: bool) -> None:
       p2pgrid reservations show 91ab
     """
     with errors_shown():
-        one = client.get(f"/reservations/{reservation}")
+        one = client.get(_path(reservation))
     if as_json:
         print_json(one)
         return
@@ -71,7 +81,8 @@ def show(client: NodeClient, reservation: str, as_json: bool) -> None:
             "phase": one["phase"] + (f": {one['detail']}" if one["detail"] else ""),
             "node": one["node"],
             "workloads": ", ".join(one["workloads"]),
-            "addresses": "\n             ".join(one["addresses"]) or "none",
+            "addresses": one["addresses"],
+            "exit code": "-" if one["exit_code"] is None else str(one["exit_code"]),
             "ends": one["ends"],
             "price": f"{format_tft(one['price_per_hour'])} TFT an hour",
             "deposit": f"{format_tft(one['deposit'])} TFT",
@@ -94,20 +105,29 @@ def logs(client: NodeClient, reservation: str, name: str | None, follow: bool) -
       p2pgrid reservations logs 91ab
       p2pgrid reservations logs 91ab -f
     """
-    offset = 0
-    path = f"/reservations/{reservation}/logs"
     with errors_shown():
+        offset = 0
         while True:
-            text, after = client.read(path, name=name, offset=offset)
-            sys.stdout.buffer.write(text)
-            sys.stdout.buffer.flush()
-            is_end, offset = after == offset, after
-            if is_end and not follow:
+            # Asked before reading: what it wrote at its end is read, too.
+            is_over = not follow or client.get(_path(reservation))["phase"] in _ENDED
+            offset = _print_log(client, reservation, name, offset)
+            if is_over:
                 return
-            if is_end:
-                if client.get(f"/reservations/{reservation}")["phase"] in _ENDED:
-                    return
+            try:
                 time.sleep(LOG_POLL_SECONDS)
+            except KeyboardInterrupt:
+                return
+
+
+def _print_log(client: NodeClient, reservation: str, name: str | None, offset: int) -> int:
+    """Print all there is after `offset`; give the offset after that."""
+    while True:
+        text, after = client.read(f"{_path(reservation)}/logs", name=name, offset=offset)
+        sys.stdout.buffer.write(text)
+        sys.stdout.buffer.flush()
+        if after == offset:
+            return offset
+        offset = after
 
 
 @reservations.command("cancel", epilog=EXIT_STATUS)
@@ -123,12 +143,12 @@ def cancel(client: NodeClient, reservation: str, yes: bool, as_json: bool) -> No
       p2pgrid reservations cancel 91ab --yes
     """
     with errors_shown():
-        one = client.get(f"/reservations/{reservation}")
+        one = client.get(_path(reservation))
         confirm(
             f"End {', '.join(one['workloads'])} on {one['node'][:8]} and delete its data?",
             yes=yes or as_json,
         )
-        done = client.post(f"/reservations/{reservation}/cancel")
+        done = client.post(f"{_path(reservation)}/cancel")
     if as_json:
         print_json(done)
         return
@@ -136,6 +156,32 @@ def cancel(client: NodeClient, reservation: str, yes: bool, as_json: bool) -> No
         f"ended: paid {format_tft(done['paid'] or 0)} TFT, "
         f"refunded {format_tft(done['refunded'] or 0)} TFT"
     )
+
+
+@reservations.command("reclaim", epilog=EXIT_STATUS)
+@click.argument("reservation")
+@json_option
+@click.pass_obj
+def reclaim(client: NodeClient, reservation: str, as_json: bool) -> None:
+    """Take the deposit back from a node that never settled.
+
+    Possible ten minutes after the reservation and its grace have ended. Before
+    that, `reservations cancel` asks the node to settle.
+
+    \b
+    Examples:
+      p2pgrid reservations reclaim 91ab
+    """
+    with errors_shown():
+        done = client.post(f"{_path(reservation)}/reclaim")
+    if as_json:
+        print_json(done)
+        return
+    click.echo(f"reclaimed: refunded {format_tft(done['refunded'] or 0)} TFT")
+
+
+def _path(reservation: str) -> str:
+    return f"/reservations/{segment(reservation)}"
 
 
 def _row(one: dict[str, Any]) -> dict[str, str]:

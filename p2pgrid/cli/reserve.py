@@ -6,16 +6,19 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.nearest import ExistingFile
 from p2pgrid.cli.output import (
     EXIT_STATUS,
     errors_shown,
     follow,
     json_option,
+    print_fields,
     print_json,
     print_table,
 )
-from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION
+from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION, Number
 from p2pgrid.errors import NoFittingNode
+from p2pgrid.limits import DOCUMENT_BYTES_MAX
 from p2pgrid.units import GIB, MIB, format_tft
 
 dry_run_option = click.option(
@@ -28,20 +31,30 @@ except_option = click.option(
 )
 
 
-@click.command("run", epilog=EXIT_STATUS, context_settings={"ignore_unknown_options": True})
+@click.command("run", epilog=EXIT_STATUS)
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--name", default="main", show_default=True, help="Name of the container.")
-@click.option("--cores", type=click.FloatRange(0.01, 1024), default=1, show_default=True)
-@click.option("--memory", type=BYTES, default=512 * MIB, show_default="512M")
+@click.option(
+    "--cores",
+    type=Number(0.01, 1024),
+    default=1,
+    show_default=True,
+    help="Parts of one count, too.",
+)
+@click.option("--memory", type=BYTES, default=512 * MIB, show_default="512M", help="At most.")
 @click.option("--disk", type=BYTES, default=GIB, show_default="1G", help="Writable layer.")
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="May be given again.")
-@click.option("--port", "ports", multiple=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--port", "ports", multiple=True, metavar="PORT", help="Such as 8080 or 53/udp; again."
+)
 @click.option(
     "--restart", type=click.Choice(["never", "on-failure", "always"]), default="never",
-    show_default=True,
+    show_default=True, help="When it is started again after its end.",
 )  # fmt: skip
-@click.option("--duration", type=DURATION, default="1h", show_default=True)
+@click.option(
+    "--duration", type=DURATION, default="1h", show_default=True, help="Such as 90s, 30m, 7d."
+)
 @price_option
 @node_option
 @except_option
@@ -51,7 +64,8 @@ except_option = click.option(
 def run(client: NodeClient, /, as_json: bool, **wanted: Any) -> None:
     """Run a container on the grid, paid from your account.
 
-    IMAGE is publisher/name:tag or the id of an flist. COMMAND replaces the image's own.
+    IMAGE is publisher/name:tag or the id of an flist. COMMAND replaces the image's own;
+    put it behind `--`, so that its options are not taken for ours.
 
     \b
     Examples:
@@ -64,7 +78,7 @@ def run(client: NodeClient, /, as_json: bool, **wanted: Any) -> None:
 
 
 @click.command("reserve", epilog=EXIT_STATUS)
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=ExistingFile())
 @price_option
 @node_option
 @except_option
@@ -91,9 +105,12 @@ def reserve(client: NodeClient, /, file: Path, as_json: bool, **wanted: Any) -> 
       ports = [8080]
     """
     try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{file} cannot be read: {error}") from error
+        with file.open("rb") as opened:
+            text = opened.read(DOCUMENT_BYTES_MAX + 1).decode()
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} is not a text in UTF-8") from error
     _reserve(client, {"toml": text, **wanted}, as_json=as_json)
 
 
@@ -127,13 +144,20 @@ def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None
         if body.pop("dry_run"):
             _show_candidates(client.post("/reservations/candidates", body), as_json=as_json)
             return
-        made = follow(client.stream("/reservations", body), as_json=as_json)
+        made = follow(
+            client.stream("/reservations", body),
+            as_json=as_json,
+            afterwards="p2pgrid reservations list",
+        )
     if as_json:
         print_json(made)
         return
-    click.echo(f"running: reservation {made['reservation'][:16]} on node {made['node'][:8]}")
-    for name, address in zip(made["workloads"], made["addresses"], strict=True):
-        click.echo(f"  {name}  {address}")
+    code = "" if made["exit_code"] is None else f", exit code {made['exit_code']}"
+    click.echo(
+        f"{made['phase']}{code}: reservation {made['reservation'][:16]} on node {made['node'][:8]}"
+    )
+    if made["addresses"]:  # what ended at once may have none
+        print_fields(dict(zip(made["workloads"], made["addresses"], strict=False)))
     click.echo(
         f"{format_tft(made['price_per_hour'])} TFT an hour, "
         f"{format_tft(made['deposit'])} TFT deposited"
@@ -144,7 +168,13 @@ def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None
 def _show_candidates(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
-        return
+    else:
+        _print_candidates(found)
+    if not found["fitting"]:
+        raise NoFittingNode("no node fits; ask for less, or look at: p2pgrid nodes list")
+
+
+def _print_candidates(found: dict[str, Any]) -> None:
     rows = [
         {
             "node": one["node"][:8],
@@ -154,8 +184,7 @@ def _show_candidates(found: dict[str, Any], *, as_json: bool) -> None:
         }
         for one in found["fitting"]
     ]
-    print_table(rows, empty="no node fits")
-    for one in found["others"]:
-        click.echo(f"{one['node'][:8]} does not fit: {one['reason']}")
-    if not rows:
-        raise NoFittingNode("ask for less, or look at: p2pgrid nodes list")
+    print_table(rows, empty="no node fits", right={"tft/hour", "deposit"})
+    if found["others"]:
+        click.echo("\nNot these:")
+        print_fields({f"  {one['node'][:8]}": one["reason"] for one in found["others"]})

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from p2pgrid import keys
-from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -18,6 +18,7 @@ from p2pgrid.cli.output import (
     yes_option,
 )
 from p2pgrid.cli.parameters import AMOUNT
+from p2pgrid.limits import HISTORY_LISTED, LISTED_MAX
 from p2pgrid.units import format_tft
 
 wallet_option = click.option(
@@ -30,6 +31,11 @@ def wallet() -> None:
     """Hold and send TFT.
 
     Every node has one account, called `node`; `wallet create` makes more.
+
+    \b
+    Examples:
+      p2pgrid wallet show
+      p2pgrid wallet send 3f9c…01aa 12.5
     """
 
 
@@ -75,7 +81,7 @@ def list_wallets(client: NodeClient, as_json: bool) -> None:
         {"wallet": one["wallet"], "tft": format_tft(one["balance"]), "account": one["account"]}
         for one in found
     ]
-    print_table(rows, empty="no wallet")
+    print_table(rows, empty="no wallet", right={"tft"})
 
 
 @wallet.command("show", epilog=EXIT_STATUS)
@@ -91,7 +97,7 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
       p2pgrid wallet show savings --json | jq .balance
     """
     with errors_shown():
-        one = client.get(f"/accounts/{account}")
+        one = client.get(f"/accounts/{segment(account)}")
     if as_json:
         print_json(one)
         return
@@ -102,8 +108,10 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
     }
     if one["pending"]:
         fields["pending"] = f"operation {one['pending']}"
+    if one["asked"] > 1:
+        fields["agreed"] = f"{one['agreeing']} of {one['asked']} peers asked say so"
     if one["is_convicted"]:
-        fields["blocked"] = "it signed two operations for one place; see ledger evidence"
+        fields["blocked"] = "it signed two operations for one place; see: p2pgrid ledger evidence"
     print_fields(fields)
 
 
@@ -138,7 +146,9 @@ def send(  # noqa: PLR0913, PLR0917 - one for each option
 
 @wallet.command("history", epilog=EXIT_STATUS)
 @click.argument("account", default="node")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=HISTORY_LISTED, show_default=True
+)
 @json_option
 @click.pass_obj
 def history(client: NodeClient, account: str, limit: int, as_json: bool) -> None:
@@ -150,20 +160,21 @@ def history(client: NodeClient, account: str, limit: int, as_json: bool) -> None
       p2pgrid wallet history savings --json
     """
     with errors_shown():
-        found = client.get(f"/accounts/{account}/history", limit=limit)
+        found = client.get(f"/accounts/{segment(account)}/history", limit=limit)
     if as_json:
         print_json(*found)
         return
-    print_table([_history_row(one) for one in found], empty="nothing yet")
+    print_table([_history_row(one) for one in found], empty="nothing yet", right={"tft", "fee"})
 
 
 def _history_row(one: dict[str, Any]) -> dict[str, str]:
     return {
         "time": one["time"],
         "what": one["kind"],
-        "tft": format_tft(one["amount"]).rjust(16),
+        "tft": format_tft(one["amount"]),
         "fee": format_tft(one["fee"]) if one["fee"] else "-",
         "with": (one["counterparty"] or "-")[:8],
         "operation": one["operation"][:8],
+        "status": one["status"],
         "memo": one["memo"],
     }
