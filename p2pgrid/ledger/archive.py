@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import combinations
 
 from p2pgrid.crdt.reconcile import IdSet
-from p2pgrid.errors import MalformedRecord, StoreFailed
+from p2pgrid.errors import MalformedRecord, StoreFailed, Unusable
 from p2pgrid.ledger.certificate import (
     Verified,
     first_witnesses,
@@ -199,17 +199,28 @@ class Archive:
 
     def _load_evidence(self) -> None:
         for key, data in self._store.scan(Table.EVIDENCE.value):
-            evidence = decode(Equivocation, data)
+            try:
+                evidence = decode(Equivocation, data)
+            except MalformedRecord as error:
+                log.warning("the ledger's store holds broken evidence, fetched anew: %s", error)
+                continue
             self.convicted[evidence.culprit] = evidence
             self.ids.add(key[1:])
             log.info("%s is convicted of equivocation", short(evidence.culprit))
 
     def _load_votes(self) -> VoteBook:
-        operations = [
-            Signed(operation, identity, envelope)
-            for _, envelope in self._store.scan(Table.VOTED_OPERATION.value)
-            for identity, operation in [read_operation(envelope, self.network)]
-        ]
+        """The votes given; a witness that cannot read one must not vote again."""
+        try:
+            operations = [
+                Signed(operation, identity, envelope)
+                for _, envelope in self._store.scan(Table.VOTED_OPERATION.value)
+                for identity, operation in [read_operation(envelope, self.network)]
+            ]
+        except MalformedRecord as error:
+            raise Unusable(
+                f"the votes that this witness gave are damaged on disk ({error}); "
+                "start it with an empty data directory and a new key"
+            ) from error
         votes = ((key[1:], RecordId(one)) for key, one in self._store.scan(Table.VOTE.value))
         cancels = (
             (RecordId(key[1:]), seen) for key, seen in self._store.scan(Table.CANCEL_SEEN.value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from nacl.signing import SigningKey
 
+from p2pgrid.errors import MalformedRecord, Unusable
 from p2pgrid.ledger.certificate import read_operation
 from p2pgrid.ledger.wallet import Head, head_after, newest, next_operation, read_head, write_head
 from p2pgrid.model.ids import AccountId, NetworkId, RecordId
@@ -24,7 +25,13 @@ class Purse:
         self._network = network
         self._pending: dict[AccountId, Signed[Operation]] = {}
         for _, envelope in store.scan(Table.PENDING.value):
-            identity, operation = read_operation(envelope, network)
+            try:
+                identity, operation = read_operation(envelope, network)
+            except MalformedRecord as error:
+                raise Unusable(
+                    f"an operation that was signed here is damaged on disk ({error}); to sign "
+                    "another in its place would block the account: restore ledger.ldb"
+                ) from error
             self._pending[operation.account] = Signed(operation, identity, envelope)
 
     def pending(self, account: AccountId) -> Signed[Operation] | None:

@@ -1,9 +1,13 @@
 """What is in memory is what a restart finds on disk; double certificates convict their signers."""
 
+import pytest
+
 from p2pgrid.crdt.reconcile import Pull, answer
+from p2pgrid.errors import Unusable
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import Verified, first_witnesses, verify_batch, verify_proof
 from p2pgrid.ledger.messages import BatchItem, LedgerItem
+from p2pgrid.ledger.purse import Purse
 from p2pgrid.model.ids import NodeId
 from p2pgrid.model.operation import Operation
 from p2pgrid.store.memory import MemoryStore
@@ -84,6 +88,19 @@ def test_a_broken_batch_on_disk_is_dropped_and_fetched_anew() -> None:
 
     assert damaged.state.accounts() == full.state.accounts()
     assert opened(store).batch_count == 1
+
+
+def test_what_was_signed_and_cannot_be_read_stops_the_start() -> None:
+    """To go on would be to sign a second time for a place."""
+    store = MemoryStore()
+    store.write(
+        [(table.key(bytes(32)), b"rotten") for table in (Table.VOTED_OPERATION, Table.PENDING)]
+    )
+
+    with pytest.raises(Unusable, match="damaged on disk"):
+        Purse(store, NETWORK)
+    with pytest.raises(Unusable, match="damaged on disk"):
+        opened(store)
 
 
 def test_two_certificates_in_one_slot_convict_and_halt_also_after_a_restart() -> None:
