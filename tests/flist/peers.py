@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import trio
+
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore
 from p2pgrid.errors import NotFound
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId
@@ -39,6 +41,7 @@ class OnePeer:
         holders: Sequence[NodeId],
         on_progress: Callable[[int, int], None],
     ) -> None:
+        await trio.lowlevel.checkpoint()
         for number, chunk in enumerate(wanted):
             self.asked.append(chunk)
             await self._ours.put([Blob(chunk, await self._theirs.get(chunk))])

@@ -176,6 +176,7 @@ class FullStore(MemoryChunkStore):
     """A store on a full disk."""
 
     async def put(self, blobs: Sequence[Blob]) -> None:
+        await trio.lowlevel.checkpoint()
         raise StoreFailed("no space left on device")
 
 
