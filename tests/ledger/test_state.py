@@ -224,7 +224,7 @@ def test_two_certificates_in_one_slot_raise_an_alarm_and_the_lower_id_counts(
 ) -> None:
     """More than a third of the witnesses cheated; replicas still agree, and nothing is made."""
     doubles = [
-        Chain(GENESIS, name, author.chains[name].operations[:length]).fork(pay("bob", 7))
+        Chain(GENESIS, name, author.chains[name].operations[:length]).fork(pay("stranger", 7))
         for name in ("alice", "carol")
         for length in range(len(author.chains[name].operations))
     ]
