@@ -5,23 +5,31 @@ from dataclasses import replace
 import pytest
 
 from p2pgrid.errors import PeerError
-from p2pgrid.ledger.certificate import Verified, first_witnesses, verify_batch
+from p2pgrid.ledger.certificate import (
+    Verified,
+    first_witnesses,
+    verify_batch,
+    vote_for,
+    vote_message,
+)
 from p2pgrid.ledger.evidence import (
     convict_account,
     convict_witnesses,
     evidence_id,
     verify_evidence,
 )
-from p2pgrid.model.certificate import Equivocation, TwoOperations, TwoVotes
+from p2pgrid.model.certificate import Equivocation, ProvenVote, TwoOperations, TwoVotes
 from p2pgrid.model.ids import NodeId
 from p2pgrid.model.operation import ReclaimEscrow
 from p2pgrid.wire.codec import decode, encode
+from p2pgrid.wire.signed import sign_message
 from tests.ledger.grids import (
     Chain,
     account_of,
     certify,
     escrow_terms,
     genesis_of,
+    key_of,
     node_of,
     pay,
     witness_names,
@@ -164,3 +172,31 @@ def test_who_was_no_witness_did_not_vote_twice() -> None:
 
     with pytest.raises(PeerError):
         verify_evidence(evidence, [later], NETWORK)
+
+
+def test_votes_of_two_epochs_do_not_exclude_each_other() -> None:
+    """A new epoch opens again the slots that the last one left without a certificate."""
+    chain, name = Chain(GENESIS, "mallory"), witness_names(4)[0]
+    sets = [WITNESSES, replace(WITNESSES, epoch=1)]
+    votes = []
+    for witnesses, amount in zip(sets, (1, 2), strict=True):
+        signed = chain.fork(pay("bob", amount))
+        vote = vote_for([signed.id], witnesses)
+        votes.append(
+            ProvenVote(
+                operation=signed.envelope,
+                index=0,
+                count=1,
+                path=(),
+                vote=vote,
+                signature=sign_message(vote_message(vote, NETWORK), key_of(name)),
+            )
+        )
+    evidence = Equivocation(
+        culprit=node_of(name),
+        slot=chain.fork(pay("bob", 1)).record.slots[0],
+        proof=TwoVotes(first=votes[0], second=votes[1]),
+    )
+
+    with pytest.raises(PeerError, match="two epochs"):
+        verify_evidence(evidence, sets, NETWORK)

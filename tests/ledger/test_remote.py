@@ -8,12 +8,15 @@ import trio
 from trio.testing import MockClock
 
 from p2pgrid.errors import InsufficientBalance, Unreachable
+from p2pgrid.ledger.archive import Archive
+from p2pgrid.ledger.certificate import verify_batch
 from p2pgrid.ledger.messages import AccountReport, EscrowReport
 from p2pgrid.ledger.remote import RemoteLedger
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.model.ids import NodeId
 from p2pgrid.model.operation import CancelEscrow
 from p2pgrid.net.network import Method
+from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Table
 from p2pgrid.wire.codec import encode
 from tests.ledger.grids import (
@@ -21,6 +24,7 @@ from tests.ledger.grids import (
     START,
     Chain,
     account_of,
+    certify,
     escrow_terms,
     genesis_of,
     key_of,
@@ -144,6 +148,22 @@ async def test_invented_accounts_and_escrows_are_not_believed(autojump_clock: Mo
         with pytest.raises(Unreachable):
             await light.certify(signed)
         assert node_of("liar") in world.networks["alice"].peers()
+
+
+async def test_the_proof_of_another_operation_is_none(autojump_clock: MockClock) -> None:
+    world = World(genesis_of(1))
+    chain = Chain(world.genesis, "bob")
+    first, second = chain.next(pay("carol", 1)), chain.next(pay("carol", 1))
+    archive = Archive(world.genesis, MemoryStore(), node_of("liar"), world.now_ms)
+    batch = certify(world.genesis, [first])
+    archive.admit(verify_batch(batch, archive.witnesses, archive.network))
+    async with world.hub.open(key_of("liar")) as liar, world.open_light("alice") as light:
+        liar.serve(Method.LEDGER_SUBMIT, saying(archive.proof(first.id)))
+        await liar.connect(world.networks["alice"].addresses()[0])
+
+        await light.certify(first)
+        with pytest.raises(Unreachable, match="another operation"):
+            await light.certify(second)
 
 
 async def test_without_peers_it_says_so(autojump_clock: MockClock) -> None:

@@ -1,13 +1,13 @@
 """An escrow pays for the time used and no more; only its parties end it, and only once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits import RECLAIM_DELAY_MS
+from p2pgrid.limits import GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import (
@@ -25,6 +25,7 @@ from tests.ledger.grids import (
     Chain,
     close_signature,
     escrow_terms,
+    node_of,
 )
 
 
@@ -156,3 +157,12 @@ def test_terms_that_make_no_sense_get_no_vote(lease: Lease, hours: int) -> None:
     assert lease.object("bob", escrow_terms(), now_ms=NOW + HOUR_MS) is Reason.TERMS
     assert lease.object("node", escrow_terms()) is Reason.FUNDS
     assert lease.object("bob", escrow_terms()) is None
+
+
+def test_a_deposit_is_not_locked_for_ever_nor_paid_to_oneself(lease: Lease) -> None:
+    longest = replace(escrow_terms(), grace_seconds=GRACE_SECONDS_MAX)
+    too_long = replace(longest, grace_seconds=GRACE_SECONDS_MAX + 1)
+
+    assert lease.object("bob", longest) is None
+    assert lease.object("bob", too_long) is Reason.TERMS
+    assert lease.object("bob", replace(escrow_terms(), node=node_of("bob"))) is Reason.TERMS

@@ -9,8 +9,8 @@ from trio.testing import MockClock
 
 from p2pgrid.errors import Conflicting, InsufficientBalance, PeerError, Refused, Unreachable
 from p2pgrid.ledger.service import LedgerService
-from p2pgrid.model.ids import RecordId
-from p2pgrid.model.operation import CancelEscrow, SettleEscrow
+from p2pgrid.model.ids import AccountId, RecordId
+from p2pgrid.model.operation import CancelEscrow, SettleEscrow, Transfer
 from p2pgrid.net.network import Method
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Change, Table
@@ -100,6 +100,23 @@ async def test_more_than_there_is_is_refused_before_it_is_signed(
         await services[0].spend(pay("bob", START - FEE), key_of("alice"))
         with pytest.raises(InsufficientBalance):
             await services[0].submit(Chain(world.genesis, "dave").next(pay("bob", 1)).envelope)
+
+
+async def test_what_cannot_be_certified_is_not_even_signed(autojump_clock: MockClock) -> None:
+    """A signed operation holds its place for ever: a slip would block the account."""
+    world = World(genesis_of(3))
+    chain = Chain(world.genesis, "carol")
+    names = witness_names(3)
+    nobody = Transfer(outputs=((AccountId(bytes(32)), Amount(1)),))
+    async with opened(world, names) as services:
+        with pytest.raises(Refused, match="not a usable key"):
+            await services[0].spend(nobody, key_of("alice"))
+        for amount in (1, 2):
+            with suppress(Conflicting):
+                await services[0].submit(chain.fork(pay("bob", amount)).envelope)
+        with pytest.raises(Refused, match="signed two operations"):
+            await services[0].spend(pay("bob", 3), key_of("carol"))
+        assert not list(world.stores[names[0]].scan(Table.PENDING))
 
 
 async def test_a_second_spend_is_refused_and_proven(
