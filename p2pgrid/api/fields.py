@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -117,10 +118,11 @@ async def read_body(request: Request, *known: str) -> Fields:
         BadInput: it is too long, not JSON, or something else than an object.
     """
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > CONTROL_BODY_BYTES_MAX:
-            raise BadInput(f"the request is longer than {CONTROL_BODY_BYTES_MAX} bytes")
+    async with aclosing(request.stream()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > CONTROL_BODY_BYTES_MAX:
+                raise BadInput(f"the request is longer than {CONTROL_BODY_BYTES_MAX} bytes")
     fields = Fields(_decode(bytes(body)) if body.strip() else {})
     fields.only(*known)
     return fields

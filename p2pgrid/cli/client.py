@@ -103,11 +103,13 @@ class NodeClient:
         try:
             connection.connect()
         except PermissionError as error:
+            connection.close()
             raise Unreachable(
                 f"only its owner may use the node of {self.data}; be that user, or choose "
                 "another node by --data"
             ) from error
         except OSError as error:
+            connection.close()
             raise Unreachable(
                 f"no node answers at {self.socket_path} ({_reason(error)}); "
                 f"start one: p2pgrid --data {self.data} node run"

@@ -6,7 +6,7 @@ threads, so that client and server are tested against each other.
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,6 +50,7 @@ CONSUMER = "consumer"
 BALANCE = 1000 * TFT
 GENESIS = genesis_of(1, ((CONSUMER, BALANCE),))
 SECONDS_MAX = 20.0
+POLL_SECONDS = 0.02
 _STARTED = time.monotonic()
 
 
@@ -88,6 +89,13 @@ async def in_thread(ask: Callable[[], _T]) -> _T:
     """What a client says that runs beside the nodes."""
     with trio.fail_after(SECONDS_MAX):
         return await trio.to_thread.run_sync(ask)
+
+
+async def eventually(ask: Callable[[], Awaitable[object]]) -> None:
+    """Ask until the answer is something: nobody is told when the node has finished."""
+    with trio.fail_after(SECONDS_MAX):
+        while not await ask():  # noqa: ASYNC110 - as the docstring says
+            await trio.sleep(POLL_SECONDS)
 
 
 @dataclass
