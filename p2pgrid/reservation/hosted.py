@@ -13,7 +13,6 @@ from p2pgrid.model.ids import RecordId, short
 from p2pgrid.model.operation import SettleEscrow
 from p2pgrid.model.reservation import Phase
 from p2pgrid.model.workload import Container
-from p2pgrid.net.scopes import shielded
 from p2pgrid.reservation.lifecycle import (
     PAID_FOR,
     Cancelled,
@@ -173,11 +172,11 @@ class HostedReservation:
 
     async def _tear_down(self) -> None:
         # Shielded: a node that stops leaves no workload half removed.
-        with shielded(limits.TEARDOWN_SECONDS_MAX) as scope:
+        with trio.CancelScope(shield=True), trio.move_on_after(limits.TEARDOWN_SECONDS_MAX) as time:
             async with self._machine:
                 await self._keep_logs()
                 await self._parts.machine.workloads.tear_down(self.state.id)
-        if scope.cancelled_caught:
+        if time.cancelled_caught:
             raise Unreachable(f"not removed within {limits.TEARDOWN_SECONDS_MAX} s")
 
     async def _keep_logs(self) -> None:
