@@ -1,0 +1,109 @@
+"""Images are converted and named, and everybody hears of it; what cannot be is refused early."""
+
+from pathlib import Path
+
+import pytest
+
+from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.flist.service import FlistService, LocalFlist
+from p2pgrid.model.ids import FlistId
+from tests.api.grid import ApiGrid, eventually
+
+
+@pytest.fixture
+def tree(grid: ApiGrid) -> Path:
+    made = grid.node.services.data / "tree"
+    made.mkdir()
+    (made / "hello").write_text("hello")
+    return made
+
+
+async def convert(grid: ApiGrid, tree: Path, **named: str) -> dict[str, object]:
+    return dict(await grid.node.result("/flists", {"source": f"dir:{tree}", **named}))
+
+
+async def test_a_directory_becomes_an_flist_with_a_name(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree, name="web:1", description="a page")
+
+    assert made["name"] == f"{grid.node.identity}/web:1"
+    assert (made["entries"], made["content_bytes"], made["chunks"]) == (2, 5, 1)
+    (listed,) = await grid.consumer.get("/flists")
+    assert listed["flist"] == made["flist"]
+    assert (listed["title"], listed["tag"], listed["description"]) == ("web", "1", "a page")
+    assert await grid.consumer.get("/flists", title="other") == []
+    assert await grid.consumer.get("/flists", limit=0) == []
+
+
+async def test_an_flist_is_shown_by_name_and_by_id(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree, name="web:1")
+    for reference in (f"{grid.node.identity[:8]}%2fweb:1", made["flist"]):
+        shown = await grid.node.get(f"/flists/{reference}")
+        assert shown["flist"] == made["flist"]
+        assert shown["is_here"]
+        assert [one["title"] for one in shown["names"]] == ["web"]
+
+    await eventually(lambda: _holders(grid, str(made["flist"])))
+    shown = await grid.consumer.get(f"/flists/{made['flist']}")
+    assert (shown["holders"], shown["is_here"]) == ([grid.node.identity], False)
+    with pytest.raises(NotFound, match="nobody here knows"):
+        await grid.node.get("/flists/" + "00" * 32)
+
+
+async def _holders(grid: ApiGrid, flist: str) -> object:
+    return (await grid.consumer.get(f"/flists/{flist}"))["holders"]
+
+
+async def test_an_flist_gets_more_names_by_its_first_digits(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree)
+    assert made["name"] is None
+
+    body = {"flist": str(made["flist"])[:8].upper(), "name": "copy"}
+    assert (await grid.node.post("/flists/names", body))["name"].endswith("/copy:latest")
+    for wanted in ("", "zz", "00" * 32):
+        with pytest.raises(NotFound, match="there is no flist"):
+            await grid.node.post("/flists/names", {"flist": wanted, "name": "copy"})
+
+
+async def test_digits_that_fit_several_flists_are_asked_back(
+    grid: ApiGrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = [LocalFlist(FlistId(bytes([1, n]) + bytes(30)), 1, ()) for n in (1, 2)]
+    monkeypatch.setattr(FlistService, "local", lambda _: several)
+
+    with pytest.raises(BadInput, match="'01' could be 2 flists"):
+        await grid.node.post("/flists/names", {"flist": "01", "name": "copy"})
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"name": "UPPER"}, "does not name an flist"),
+        ({"name": "3f9c/web:1"}, "publisher is this node"),
+        ({"name": "ab" * 32}, "publisher is this node"),
+        ({"name": "a" * 129}, "not an flist name"),
+        ({"name": "web", "description": "x" * 257}, "longer than"),
+        ({"name": "web", "description": "\x1b[2J"}, "control"),
+    ],
+)
+async def test_a_name_that_cannot_be_is_refused_before_the_work(
+    grid: ApiGrid, tree: Path, named: dict[str, str], message: str
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        await convert(grid, tree, **named)
+
+    assert grid.node.services.flists is not None
+    assert grid.node.services.flists.local() == []
+
+
+async def test_sources_that_are_not_there_are_told(grid: ApiGrid, tree: Path) -> None:
+    with pytest.raises(NotFound, match="no such file"):
+        await convert(grid, tree, source="docker-archive:/nonexistent.tar")
+    with pytest.raises(BadInput, match="docker-archive"):
+        await convert(grid, tree, source="floppy:a")
+
+
+async def test_a_light_peer_keeps_no_chunks(grid: ApiGrid, tree: Path) -> None:
+    with pytest.raises(BadInput, match="light peer"):
+        await grid.consumer.messages("/flists", {"source": f"dir:{tree}"})
+    with pytest.raises(BadInput, match="light peer"):
+        await grid.consumer.post("/flists/names", {"flist": "00", "name": "web"})
