@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from p2pgrid import errors
 from p2pgrid.errors import BadInput, GridError, Unreachable
-from p2pgrid.limits import CONTROL_ANSWER_SECONDS_MAX, SOCKET_PATH_BYTES_MAX
+from p2pgrid.limits.control import CONTROL_ANSWER_SECONDS_MAX, SOCKET_PATH_BYTES_MAX
 
 SOCKET_NAME = "control.sock"
 
@@ -149,7 +149,8 @@ def _decode(body: bytes) -> Json:
 
 
 def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or "it hung up"
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(text.split()) or "it hung up"
 
 
 def _parse_error(body: bytes) -> dict[str, Json]:

@@ -17,7 +17,7 @@ from p2pgrid.cli.output import (
     print_json,
     print_table,
 )
-from p2pgrid.limits import FLISTS_LISTED, LISTED_MAX
+from p2pgrid.limits.control import FLISTS_LISTED, LISTED_MAX
 from p2pgrid.units import format_bytes
 
 _LOCAL_SCHEMES = ("docker-archive:", "oci:", "oci-archive:", "dir:")
@@ -99,8 +99,9 @@ def publish(client: NodeClient, flist_id: str, name: str, description: str, as_j
 @flist.command("list", epilog=EXIT_STATUS)
 @click.argument("title", required=False)
 @click.option(
-    "--limit", type=click.IntRange(1, LISTED_MAX), default=FLISTS_LISTED, show_default=True
-)
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=FLISTS_LISTED, show_default=True,
+    help="At most so many.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
 def list_flists(client: NodeClient, title: str | None, limit: int, as_json: bool) -> None:

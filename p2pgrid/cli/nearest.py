@@ -42,7 +42,9 @@ class ExistingFile(click.Path):
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.4)), None)
+    by_lower = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name.casefold(), by_lower, n=1, cutoff=0.5)
+    return by_lower[near[0]] if near else None
 
 
 def _nearest_file(path: Path) -> Path | None:

@@ -16,7 +16,8 @@ from p2pgrid.cli.output import (
     print_table,
 )
 from p2pgrid.cli.parameters import BYTES, Number
-from p2pgrid.limits import LISTED_MAX, NODES_LISTED
+from p2pgrid.limits.control import LISTED_MAX
+from p2pgrid.limits.farming import NODES_LISTED
 from p2pgrid.units import format_bytes
 
 _FIGURES = {"cores", "memory", "ssd", "hdd", "price", "heard"}
@@ -47,8 +48,9 @@ def nodes() -> None:
     type=click.Choice(["price", "cores", "memory", "ssd", "hdd", "age", "id"]),
 )  # fmt: skip
 @click.option(
-    "--limit", type=click.IntRange(1, LISTED_MAX), default=NODES_LISTED, show_default=True
-)
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=NODES_LISTED, show_default=True,
+    help="At most so many.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
 def list_nodes(client: NodeClient, /, as_json: bool, **filters: Any) -> None:

@@ -18,7 +18,7 @@ from p2pgrid.cli.output import (
     yes_option,
 )
 from p2pgrid.cli.parameters import AMOUNT
-from p2pgrid.limits import HISTORY_LISTED, LISTED_MAX
+from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
 from p2pgrid.units import format_tft
 
 wallet_option = click.option(
@@ -147,8 +147,9 @@ def send(  # noqa: PLR0913, PLR0917 - one for each option
 @wallet.command("history", epilog=EXIT_STATUS)
 @click.argument("account", default="node")
 @click.option(
-    "--limit", type=click.IntRange(1, LISTED_MAX), default=HISTORY_LISTED, show_default=True
-)
+    "--limit", type=click.IntRange(1, LISTED_MAX), default=HISTORY_LISTED, show_default=True,
+    help="At most so many.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
 def history(client: NodeClient, account: str, limit: int, as_json: bool) -> None:
