@@ -14,7 +14,8 @@ from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.service import FarmingService
 from p2pgrid.flist.service import FlistService, Image, Progress
-from p2pgrid.limits import ANNOUNCE_INTERVAL_MS, HELD_CHECK_SECONDS
+from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
+from p2pgrid.limits.node import HELD_CHECK_SECONDS
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.flist import HOLDINGS_MAX, Holdings

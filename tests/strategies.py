@@ -20,7 +20,8 @@ from p2pgrid.chunks.messages import ChunkAnswer, ChunkRequest, FlistAnswer, Serv
 from p2pgrid.crdt.reconcile import Compare
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.ledger.messages import HistoryQuery
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX, INTEGER_MAX
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.certificate import (
     Certificate,

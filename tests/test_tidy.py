@@ -176,9 +176,7 @@ def test_limits_have_a_name() -> None:
                     if keyword.arg in LIMITING_ARGUMENTS and is_number(keyword.value):
                         yield f"{at(path, node.lineno)} {keyword.arg}="
 
-    hold(
-        "a limit has a name", remedy="give it one in limits.py, with its reason", broken=literals()
-    )
+    hold("a limit has a name", remedy="give it one in limits/, with its reason", broken=literals())
 
 
 def does_something(function: Function) -> bool:

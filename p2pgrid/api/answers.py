@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from p2pgrid.api.documents import to_json
 from p2pgrid.api.fields import Json
 from p2pgrid.errors import BadInput, GridError, InvalidRecord, NotFound, Unreachable
-from p2pgrid.limits import PROGRESS_SECONDS
+from p2pgrid.limits.reservation import PROGRESS_SECONDS
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from hypercorn.utils import wrap_app
 from trio import TASK_STATUS_IGNORED
 
 from p2pgrid.errors import BadInput, Unusable
-from p2pgrid.limits import CONTROL_BACKLOG, SOCKET_PATH_BYTES_MAX
+from p2pgrid.limits.control import CONTROL_BACKLOG, SOCKET_PATH_BYTES_MAX
 
 log = logging.getLogger(__name__)
 

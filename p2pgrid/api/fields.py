@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import CONTROL_BODY_BYTES_MAX
+from p2pgrid.limits.control import CONTROL_BODY_BYTES_MAX
 
 Json = Any
 

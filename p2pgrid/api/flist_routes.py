@@ -14,7 +14,7 @@ from p2pgrid.explorer.announce import Stamp
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.service import FlistService, Progress
-from p2pgrid.limits import FLISTS_LISTED, HOLDER_QUESTIONS_AT_ONCE, LISTED_MAX
+from p2pgrid.limits.control import FLISTS_LISTED, HOLDER_QUESTIONS_AT_ONCE, LISTED_MAX
 from p2pgrid.model.flist import FlistName, FlistReference
 from p2pgrid.model.ids import AccountId, FlistId, NodeId
 

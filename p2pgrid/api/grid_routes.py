@@ -12,7 +12,9 @@ from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput
 from p2pgrid.explorer.announce import Stamp
 from p2pgrid.explorer.query import FarmView, NodeFilter, NodeSort, Presence
-from p2pgrid.limits import INTEGER_MAX, LISTED_MAX, NODES_LISTED
+from p2pgrid.limits.control import LISTED_MAX
+from p2pgrid.limits.farming import NODES_LISTED
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.ids import AccountId, FarmId, NodeId

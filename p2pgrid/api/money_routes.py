@@ -12,7 +12,8 @@ from p2pgrid.api.documents import format_time, to_json
 from p2pgrid.api.fields import key_of, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
-from p2pgrid.limits import HISTORY_LISTED, INTEGER_MAX, LISTED_MAX
+from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.ids import ID_BYTES, AccountId
 from p2pgrid.model.operation import MEMO_BYTES_MAX, Transfer
 from p2pgrid.units import Amount

@@ -12,7 +12,7 @@ from p2pgrid.api.fields import Fields, Json, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
 from p2pgrid.explorer.query import NodeFilter, NodeView, Presence
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.flist import FlistReference
 from p2pgrid.model.workload import Workload
 from p2pgrid.reservation.document import ReservationDocument, parse_document, read_document

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from p2pgrid.errors import BadChunk
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ID_BYTES, ChunkId, FlistId, short
 

@@ -15,7 +15,11 @@ from p2pgrid.chunks.chunk_store import Blob, ChunkStore
 from p2pgrid.chunks.messages import Answer, Body, ChunkAnswer, ChunkRequest, Request
 from p2pgrid.chunks.swarm import Ask, Progress, Swarm
 from p2pgrid.errors import BadChunk, BrokenProtocol, GridError, PeerError, Unreachable
-from p2pgrid.limits import HOLDER_SILENCE_SECONDS_MAX, STORING_ANSWERS_MAX, TRANSFER_TICK_SECONDS
+from p2pgrid.limits.chunks import (
+    HOLDER_SILENCE_SECONDS_MAX,
+    STORING_ANSWERS_MAX,
+    TRANSFER_TICK_SECONDS,
+)
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.network import BulkStream, Network
 from p2pgrid.wire.codec import decode, encode

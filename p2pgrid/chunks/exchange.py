@@ -14,7 +14,7 @@ from p2pgrid.chunks.messages import Answer, Body, FlistAnswer, FlistRequest, Req
 from p2pgrid.chunks.serving import ChunkServer
 from p2pgrid.chunks.swarm import Progress, Swarm
 from p2pgrid.errors import BrokenProtocol, GridError, NotFound, StoreFailed, Unreachable
-from p2pgrid.limits import (
+from p2pgrid.limits.chunks import (
     FLIST_HEDGE_SECONDS,
     HOLDER_SILENCE_SECONDS_MAX,
     HOLDERS_AT_ONCE_MAX,

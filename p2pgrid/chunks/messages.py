@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from p2pgrid.errors import BrokenProtocol, InvalidRecord
-from p2pgrid.limits import (
+from p2pgrid.limits.chunks import (
     ANSWER_BYTES_MAX,
     ANSWER_CHUNKS_MAX,
-    BULK_FRAME_BYTES,
     CHUNK_BLOB_BYTES_MAX,
     CHUNKS_PER_REQUEST_MAX,
     FLIST_BYTES_MAX,
 )
+from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.ids import ChunkId, FlistId, require_ids
 from p2pgrid.wire.codec import variant
 

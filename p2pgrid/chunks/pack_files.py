@@ -19,7 +19,7 @@ from p2pgrid.chunks.packs import (
     scan_pack,
 )
 from p2pgrid.errors import StoreFailed, Unusable
-from p2pgrid.limits import PACK_BYTES_MAX
+from p2pgrid.limits.chunks import PACK_BYTES_MAX
 from p2pgrid.model.ids import ChunkId
 
 _NAME = "pack-{:08d}.dat"

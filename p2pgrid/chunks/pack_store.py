@@ -19,7 +19,7 @@ from p2pgrid.chunks.flist_files import FlistFiles
 from p2pgrid.chunks.pack_files import PackFiles, Place
 from p2pgrid.chunks.pack_index import PackIndex, pin_key, pin_names
 from p2pgrid.errors import BadChunk, NotFound, StoreFailed
-from p2pgrid.limits import CHUNK_GROUP_BYTES_MAX, FLIST_BYTES_MAX, PACK_BYTES_MAX
+from p2pgrid.limits.chunks import CHUNK_GROUP_BYTES_MAX, FLIST_BYTES_MAX, PACK_BYTES_MAX
 from p2pgrid.model.ids import ChunkId, FlistId, short
 from p2pgrid.store.group_commit import GroupCommit
 from p2pgrid.store.store import Store

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mmap import mmap
 
 from p2pgrid.chunks.chunk_store import chunk_id
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX
 from p2pgrid.model.ids import ID_BYTES, ChunkId
 
 MAGIC = b"p2pk"

@@ -22,12 +22,8 @@ from p2pgrid.chunks.messages import (
     split_answers,
 )
 from p2pgrid.errors import Unreachable
-from p2pgrid.limits import (
-    ANSWER_BYTES_MAX,
-    ANSWER_FRAME_SECONDS_MAX,
-    ANSWERS_IN_MEMORY_MAX,
-    BULK_FRAME_BYTES,
-)
+from p2pgrid.limits.chunks import ANSWER_BYTES_MAX, ANSWER_FRAME_SECONDS_MAX, ANSWERS_IN_MEMORY_MAX
+from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId
 from p2pgrid.net.network import BulkStream
 from p2pgrid.net.scopes import bare_errors

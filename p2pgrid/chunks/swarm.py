@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from p2pgrid.errors import GridError, NotFound, Unreachable
-from p2pgrid.limits import (
+from p2pgrid.limits.chunks import (
     CHUNK_BYTES,
     CHUNKS_PER_REQUEST_MAX,
     DUPLICATES_PERMILLE_MAX,

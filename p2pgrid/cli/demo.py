@@ -19,11 +19,7 @@ from p2pgrid.cli.demo_report import Report
 from p2pgrid.cli.flist import absolute_source
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_json
 from p2pgrid.errors import BadInput, GridError, Unreachable
-from p2pgrid.limits import (
-    DEMO_GOSSIP_SECONDS_MAX,
-    DEMO_PAGE_BYTES_MAX,
-    DEMO_PAGE_SECONDS_MAX,
-)
+from p2pgrid.limits.demo import DEMO_GOSSIP_SECONDS_MAX, DEMO_PAGE_BYTES_MAX, DEMO_PAGE_SECONDS_MAX
 from p2pgrid.units import TFT, format_bytes, format_tft
 
 _RECIPE = Path(__file__).parent.parent.parent / "images" / "demo" / "build"

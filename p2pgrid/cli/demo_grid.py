@@ -14,7 +14,7 @@ from pathlib import Path
 from p2pgrid import keys
 from p2pgrid.cli.client import NodeClient
 from p2pgrid.errors import Unreachable
-from p2pgrid.limits import DEMO_POLL_SECONDS, DEMO_START_SECONDS_MAX, DEMO_STOP_SECONDS_MAX
+from p2pgrid.limits.demo import DEMO_POLL_SECONDS, DEMO_START_SECONDS_MAX, DEMO_STOP_SECONDS_MAX
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -23,7 +23,7 @@ from p2pgrid.cli.output import (
 from p2pgrid.cli.parameters import Number
 from p2pgrid.config import LOG_LEVELS, read_config
 from p2pgrid.errors import BadInput, Unusable
-from p2pgrid.limits import LOG_FILE_BYTES_MAX, LOG_FILES_KEPT
+from p2pgrid.limits.control import LOG_FILE_BYTES_MAX, LOG_FILES_KEPT
 from p2pgrid.units import format_bytes
 
 

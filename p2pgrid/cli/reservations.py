@@ -18,7 +18,7 @@ from p2pgrid.cli.output import (
     print_table,
     yes_option,
 )
-from p2pgrid.limits import LOG_POLL_SECONDS
+from p2pgrid.limits.control import LOG_POLL_SECONDS
 from p2pgrid.units import format_tft
 
 _ENDED = {"ended", "failed", "expired"}

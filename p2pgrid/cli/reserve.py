@@ -18,7 +18,7 @@ from p2pgrid.cli.output import (
 )
 from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION, Number
 from p2pgrid.errors import NoFittingNode
-from p2pgrid.limits import DOCUMENT_BYTES_MAX
+from p2pgrid.limits.reservation import DOCUMENT_BYTES_MAX
 from p2pgrid.units import GIB, MIB, format_tft
 
 dry_run_option = click.option(

@@ -23,12 +23,12 @@ from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits import (
+from p2pgrid.limits.crdt import (
     RECONCILE_ANSWER_BYTES_MAX,
     RECONCILE_FETCH_IDS_MAX,
     RECONCILE_MISSING_MAX,
-    RECORD_BYTES_MAX,
 )
+from p2pgrid.limits.wire import RECORD_BYTES_MAX
 from p2pgrid.wire.codec import decode, encode, variant
 
 BUCKETS = 256

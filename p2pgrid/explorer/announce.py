@@ -8,7 +8,7 @@ workloads start together. Nobody floods heartbeats.
 from dataclasses import dataclass, field, fields
 
 from p2pgrid.explorer.pace import Pace
-from p2pgrid.limits import (
+from p2pgrid.limits.explorer import (
     ANNOUNCE_INTERVAL_MS,
     CAPACITY_CHANGE_PERCENT,
     EXPLORER_RECORD_BYTES_MAX,

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from p2pgrid.limits import EXPLORER_REGISTERS_MAX, RECORD_BURST, RECORD_INTERVAL_MS
+from p2pgrid.limits.explorer import EXPLORER_REGISTERS_MAX, RECORD_BURST, RECORD_INTERVAL_MS
 from p2pgrid.units import TimestampMs
 
 

@@ -12,7 +12,8 @@ from p2pgrid.crdt.register import RegisterKey
 from p2pgrid.errors import BrokenProtocol
 from p2pgrid.explorer.query import NodeFilter, NodeSort
 from p2pgrid.explorer.view import View
-from p2pgrid.limits import QUERY_ROWS_MAX, RECONCILE_ANSWER_BYTES_MAX
+from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
+from p2pgrid.limits.explorer import QUERY_ROWS_MAX
 from p2pgrid.model.ids import FlistId, require_ids, require_text
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import variant

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from p2pgrid.crdt.register import RegisterKey
 from p2pgrid.errors import MalformedRecord
-from p2pgrid.limits import (
+from p2pgrid.limits.explorer import (
     EXPLORER_RECORD_BYTES_MAX,
     FARM_MEMBERS_BYTES_MAX,
     NAME_LEASE_MS,

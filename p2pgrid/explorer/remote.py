@@ -25,14 +25,14 @@ from p2pgrid.explorer.questions import (
 )
 from p2pgrid.explorer.records import ExplorerRecord, verify_record
 from p2pgrid.explorer.view import View
-from p2pgrid.limits import (
+from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
+from p2pgrid.limits.explorer import (
     QUERY_PAGES_MAX,
     QUERY_PEERS,
     QUERY_PEERS_TRIED_MAX,
     QUERY_ROWS_MAX,
-    RECONCILE_ANSWER_BYTES_MAX,
-    REQUEST_SECONDS_MAX,
 )
+from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
 from p2pgrid.net.network import Method, Network

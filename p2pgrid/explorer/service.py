@@ -26,7 +26,7 @@ from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodeSort, Nod
 from p2pgrid.explorer.questions import Page, Query, Submit, page_of
 from p2pgrid.explorer.records import HUB_KINDS, ExplorerRecord, verify_record
 from p2pgrid.explorer.view import View
-from p2pgrid.limits import (
+from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     EXPIRY_SECONDS,
     PULL_PAUSE_SECONDS_MAX,
@@ -35,8 +35,8 @@ from p2pgrid.limits import (
     PULL_SECONDS_MAX,
     PULL_VERIFY_BATCH,
     PULLS_AT_ONCE,
-    REQUEST_SECONDS_MAX,
 )
+from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
 from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict

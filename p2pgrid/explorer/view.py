@@ -31,7 +31,7 @@ from p2pgrid.explorer.query import (
     select_nodes,
 )
 from p2pgrid.explorer.records import ExplorerRecord, lease_ms_of
-from p2pgrid.limits import (
+from p2pgrid.limits.explorer import (
     EXPLORER_REGISTERS_MAX,
     EXPLORER_REGISTERS_PER_AUTHOR_MAX,
     EXPLORER_UNWANTED_MAX,

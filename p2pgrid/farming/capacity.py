@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from p2pgrid.limits import (
+from p2pgrid.limits.farming import (
     CACHE_DISK_BYTES_MAX,
     CACHE_DISK_BYTES_MIN,
     CACHE_DISK_PERCENT,

@@ -20,7 +20,7 @@ from pathlib import Path
 from p2pgrid.errors import Unsupported, Unusable
 from p2pgrid.farming.capacity import DataDisk
 from p2pgrid.farming.devices import Disk, parse_lsblk
-from p2pgrid.limits import (
+from p2pgrid.limits.farming import (
     HARDWARE_TOOL_SECONDS_MAX,
     PROBE_FILE_BYTES,
     SEEK_MICROSECONDS_SSD_MAX,

@@ -19,7 +19,7 @@ from p2pgrid.farming.devices import (
     secure_boot_state,
 )
 from p2pgrid.farming.disks import directory_bytes, read_disks
-from p2pgrid.limits import HARDWARE_TOOL_SECONDS_MAX
+from p2pgrid.limits.farming import HARDWARE_TOOL_SECONDS_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import one_line
 from p2pgrid.model.node import Hardware

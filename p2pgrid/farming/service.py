@@ -10,7 +10,7 @@ import trio
 from p2pgrid.errors import GridError
 from p2pgrid.farming.capacity import free_capacity, has_drifted
 from p2pgrid.farming.hardware import Machine, read_machine
-from p2pgrid.limits import CAPACITY_CHECK_SECONDS
+from p2pgrid.limits.farming import CAPACITY_CHECK_SECONDS
 from p2pgrid.model.capacity import Capacity
 
 log = logging.getLogger(__name__)

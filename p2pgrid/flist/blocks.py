@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from p2pgrid.errors import BadImage
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, CHUNK_BYTES
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, CHUNK_BYTES
 from p2pgrid.model.ids import ChunkId
 
 KEY_BYTES = 32

@@ -8,7 +8,7 @@ from pathlib import Path
 from p2pgrid.errors import BadImage, BadInput
 from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.tree import TIME_SECONDS_MAX, Entry, ImageTree
-from p2pgrid.limits import CHUNK_BYTES
+from p2pgrid.limits.chunks import CHUNK_BYTES
 
 _File = tuple[bytes, Entry]
 """Path to read from, and the entry that its blocks belong to."""

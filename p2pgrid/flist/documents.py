@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from p2pgrid.errors import BadImage
-from p2pgrid.limits import IMAGE_CONFIG_ITEMS_MAX, IMAGE_MANIFEST_BYTES_MAX
+from p2pgrid.limits.flist import IMAGE_CONFIG_ITEMS_MAX, IMAGE_MANIFEST_BYTES_MAX
 
 
 def parse_document(data: bytes, what: str) -> Mapping[str, object]:

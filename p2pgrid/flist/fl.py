@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.tree import Entry
-from p2pgrid.limits import FLIST_BYTES_MAX
+from p2pgrid.limits.chunks import FLIST_BYTES_MAX
 
 TAG_CONFIG = "oci.config"
 """The tag that holds the image configuration, as JSON text."""

@@ -19,14 +19,12 @@ from p2pgrid.errors import BadImage
 from p2pgrid.flist.blocks import KEY_BYTES, Block, block_lengths
 from p2pgrid.flist.fl import INDEXES, TABLES
 from p2pgrid.flist.tree import TIME_SECONDS_MAX, Entry, check_entry, check_name, show
-from p2pgrid.limits import (
-    FLIST_BYTES_MAX,
+from p2pgrid.limits.chunks import FLIST_BYTES_MAX, IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX
+from p2pgrid.limits.flist import (
     FLIST_STEPS_MAX,
     FLIST_TAG_BYTES_MAX,
     FLIST_TAGS_MAX,
-    IMAGE_BYTES_MAX,
     IMAGE_DEPTH_MAX,
-    IMAGE_ENTRIES_MAX,
 )
 from p2pgrid.model.ids import ID_BYTES, ChunkId
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from p2pgrid.errors import BadImage, InvalidRecord
 from p2pgrid.flist.documents import mapping, parse_document, text, texts
-from p2pgrid.limits import IMAGE_CONFIG_ITEMS_MAX
+from p2pgrid.limits.flist import IMAGE_CONFIG_ITEMS_MAX
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.workload import IpProtocol, Port
 

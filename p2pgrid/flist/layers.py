@@ -10,7 +10,8 @@ from p2pgrid.errors import BadImage
 from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.tar import Member, MemberKind, Stream, TarReader
 from p2pgrid.flist.tree import Entry, ImageTree, device_number
-from p2pgrid.limits import CHUNK_BYTES, ZSTD_WINDOW_BYTES_MAX
+from p2pgrid.limits.chunks import CHUNK_BYTES
+from p2pgrid.limits.flist import ZSTD_WINDOW_BYTES_MAX
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"

@@ -13,12 +13,8 @@ from p2pgrid.errors import BadImage, NotFound
 from p2pgrid.flist.documents import items, mapping, parse_document, text
 from p2pgrid.flist.image_config import ARCHITECTURE, OPERATING_SYSTEM
 from p2pgrid.flist.tar import Stream
-from p2pgrid.limits import (
-    CHUNK_BYTES,
-    IMAGE_LAYER_BYTES_MAX,
-    IMAGE_LAYERS_MAX,
-    IMAGE_MANIFEST_BYTES_MAX,
-)
+from p2pgrid.limits.chunks import CHUNK_BYTES
+from p2pgrid.limits.flist import IMAGE_LAYER_BYTES_MAX, IMAGE_LAYERS_MAX, IMAGE_MANIFEST_BYTES_MAX
 
 MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",

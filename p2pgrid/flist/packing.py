@@ -14,7 +14,8 @@ from typing import Self
 from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.flist.blocks import Block, encode_block
 from p2pgrid.flist.tree import Entry
-from p2pgrid.limits import CHUNK_BYTES, ENCODE_BATCH_CHUNKS, ENCODE_TASK_BYTES
+from p2pgrid.limits.chunks import CHUNK_BYTES
+from p2pgrid.limits.flist import ENCODE_BATCH_CHUNKS, ENCODE_TASK_BYTES
 from p2pgrid.model.ids import ChunkId
 
 Put = Callable[[Sequence[Blob]], None]

@@ -9,7 +9,7 @@ from typing import Self
 from p2pgrid.errors import NotFound
 from p2pgrid.flist.blocks import Block, block_lengths, decode_block
 from p2pgrid.flist.tree import Entry, walk
-from p2pgrid.limits import READ_BATCH_CHUNKS
+from p2pgrid.limits.flist import READ_BATCH_CHUNKS
 from p2pgrid.model.ids import ChunkId, short
 
 GetMany = Callable[[Sequence[ChunkId]], Sequence[bytes | None]]

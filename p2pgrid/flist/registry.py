@@ -29,7 +29,7 @@ from p2pgrid.flist.oci import (
 )
 from p2pgrid.flist.sources import Layer
 from p2pgrid.flist.tar import Stream
-from p2pgrid.limits import (
+from p2pgrid.limits.flist import (
     IMAGE_INDEX_DEPTH_MAX,
     IMAGE_MANIFEST_BYTES_MAX,
     REGISTRY_ATTEMPTS,

@@ -31,7 +31,7 @@ from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import walk
 from p2pgrid.flist.unpack import unpack
-from p2pgrid.limits import PROGRESS_BYTES
+from p2pgrid.limits.flist import PROGRESS_BYTES
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
 from p2pgrid.model.image import ImageConfig

@@ -22,7 +22,8 @@ from p2pgrid.flist.documents import parse_documents, text, texts
 from p2pgrid.flist.image_config import diff_ids
 from p2pgrid.flist.oci import Descriptor, Index, choose_image, parse_manifest, verify
 from p2pgrid.flist.tar import MemberKind, Stream, TarReader
-from p2pgrid.limits import IMAGE_ENTRIES_MAX, IMAGE_INDEX_DEPTH_MAX, IMAGE_MANIFEST_BYTES_MAX
+from p2pgrid.limits.chunks import IMAGE_ENTRIES_MAX
+from p2pgrid.limits.flist import IMAGE_INDEX_DEPTH_MAX, IMAGE_MANIFEST_BYTES_MAX
 
 KINDS = ("docker-archive", "oci", "oci-archive", "dir", "docker")
 _CONFIG_DIGEST = re.compile(r"(?:^|/)([0-9a-f]{64})(?:\.json)?$")

@@ -25,8 +25,8 @@ from p2pgrid.flist.tar_headers import (
     text_field,
     verify_checksum,
 )
-from p2pgrid.limits import (
-    CHUNK_BYTES,
+from p2pgrid.limits.chunks import CHUNK_BYTES
+from p2pgrid.limits.flist import (
     TAR_HEADER_BYTES_MAX,
     TAR_SPARSE_SEGMENTS_MAX,
     TAR_TRAILER_BYTES_MAX,

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.tree import TIME_SECONDS_MAX
-from p2pgrid.limits import TAR_SPARSE_SEGMENTS_MAX
+from p2pgrid.limits.flist import TAR_SPARSE_SEGMENTS_MAX
 
 BLOCK_BYTES = 512
 _CHECKSUM = slice(148, 156)

@@ -16,13 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.blocks import Block
-from p2pgrid.limits import (
-    IMAGE_BYTES_MAX,
-    IMAGE_DEPTH_MAX,
-    IMAGE_ENTRIES_MAX,
-    IMAGE_PATH_BYTES_MAX,
-    NAME_BYTES_MAX,
-)
+from p2pgrid.limits.chunks import IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX
+from p2pgrid.limits.flist import IMAGE_DEPTH_MAX, IMAGE_PATH_BYTES_MAX, NAME_BYTES_MAX
 
 DEVICES_ALLOWED = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)})
 """Character devices that can do no harm: null, zero, full, random, urandom, tty, ptmx."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from p2pgrid.errors import StoreFailed
 from p2pgrid.flist.blocks import Block, block_lengths, encode_block
 from p2pgrid.flist.tree import Entry
-from p2pgrid.limits import CHUNK_BYTES
+from p2pgrid.limits.chunks import CHUNK_BYTES
 
 PlainBytes = Callable[[Block, int], bytes | bytearray]
 """(block, its length) -> its plain bytes, verified. Raises GridError."""

@@ -19,7 +19,7 @@ from p2pgrid.ledger.messages import (
 )
 from p2pgrid.ledger.state import Escrow
 from p2pgrid.ledger.views import history_of
-from p2pgrid.limits import ALARMS_SHOWN_MAX, EVIDENCE_PER_ANSWER
+from p2pgrid.limits.ledger import ALARMS_SHOWN_MAX, EVIDENCE_PER_ANSWER
 from p2pgrid.model.certificate import CertifiedOperation
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.wire.codec import decode, encode

@@ -12,7 +12,8 @@ from p2pgrid.ledger.certificate import vote_for, vote_message
 from p2pgrid.ledger.rules import MAY_PASS, names_usable_keys
 from p2pgrid.ledger.state import LedgerState
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits import FRAME_BYTES_MAX, THREAD_OPERATIONS_MIN
+from p2pgrid.limits.ledger import THREAD_OPERATIONS_MIN
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import VoteAnswer, VoteRequest
 from p2pgrid.model.ids import NetworkId, NodeId, short
 from p2pgrid.model.operation import Operation

@@ -20,7 +20,7 @@ from itertools import count
 from p2pgrid.errors import BadSignature, BrokenProtocol
 from p2pgrid.ledger.certificate import WitnessSet, assemble, vote_for, vote_message
 from p2pgrid.ledger.rules import MAY_PASS
-from p2pgrid.limits import (
+from p2pgrid.limits.ledger import (
     BATCH_INTERVAL_MS,
     BATCH_OPERATION_BYTES_MAX,
     ENTRY_OPERATIONS_MAX,

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from p2pgrid.errors import BadInput, InvalidRecord, MalformedRecord
-from p2pgrid.limits import GENESIS_BYTES_MAX
+from p2pgrid.limits.ledger import GENESIS_BYTES_MAX
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
 from p2pgrid.model.ids import AccountId, NodeId, short
 from p2pgrid.units import Amount, TimestampMs

@@ -10,7 +10,7 @@ from p2pgrid.ledger.certificate import WitnessSet, verify_proof
 from p2pgrid.ledger.evidence import verify_evidence
 from p2pgrid.ledger.state import Account, Cancel, Escrow, concluded
 from p2pgrid.ledger.views import HistoryEntry
-from p2pgrid.limits import HISTORY_ENTRIES_MAX
+from p2pgrid.limits.ledger import HISTORY_ENTRIES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, CertifiedOperation, Equivocation
 from p2pgrid.model.ids import AccountId, NetworkId, NodeId, RecordId, require_ids
 from p2pgrid.model.operation import (

@@ -14,7 +14,8 @@ from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
 from p2pgrid.ledger.evidence import convict_account
 from p2pgrid.ledger.rules import MAY_PASS, refused
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits import FRAME_BYTES_MAX, SUBMIT_SECONDS_MAX, WITNESS_ANSWER_SECONDS_MAX
+from p2pgrid.limits.ledger import SUBMIT_SECONDS_MAX, WITNESS_ANSWER_SECONDS_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import Equivocation, Reason, VoteAnswer
 from p2pgrid.model.ids import NodeId, RecordId, short
 from p2pgrid.model.operation import Operation

@@ -46,15 +46,15 @@ from p2pgrid.ledger.views import (
     evidence_view,
     pending_entry,
 )
-from p2pgrid.limits import (
+from p2pgrid.limits.ledger import (
     EVIDENCE_PAGES_MAX,
-    FRAME_BYTES_MAX,
     HISTORY_ENTRIES_MAX,
     LEDGER_ASKED_PEERS,
     LEDGER_TRIED_PEERS_MAX,
-    REQUEST_SECONDS_MAX,
     SUBMIT_SECONDS_MAX,
 )
+from p2pgrid.limits.net import REQUEST_SECONDS_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedOperation, Equivocation
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short

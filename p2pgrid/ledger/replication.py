@@ -12,14 +12,10 @@ from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import Verified, verify_batch
 from p2pgrid.ledger.evidence import verify_evidence
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
-from p2pgrid.limits import (
-    GOSSIP_BYTES_MAX,
-    LEDGER_NUDGE_SECONDS_MIN,
-    LEDGER_RECONCILE_SECONDS,
-    PULL_SECONDS_MAX,
-    RECORD_BYTES_MAX,
-    REQUEST_SECONDS_MAX,
-)
+from p2pgrid.limits.explorer import PULL_SECONDS_MAX
+from p2pgrid.limits.ledger import LEDGER_NUDGE_SECONDS_MIN, LEDGER_RECONCILE_SECONDS
+from p2pgrid.limits.net import GOSSIP_BYTES_MAX, REQUEST_SECONDS_MAX
+from p2pgrid.limits.wire import RECORD_BYTES_MAX
 from p2pgrid.model.certificate import Equivocation
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from p2pgrid.errors import GridError, InsufficientBalance, Refused
 from p2pgrid.ledger.state import Escrow, LedgerState
-from p2pgrid.limits import CLOCK_AHEAD_MS_MAX, GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
+from p2pgrid.limits.ledger import CLOCK_AHEAD_MS_MAX, GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
 from p2pgrid.model.accrual import accrued
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import AccountId, NetworkId, RecordId, short

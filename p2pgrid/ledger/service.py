@@ -36,7 +36,7 @@ from p2pgrid.ledger.views import (
     history_of,
     pending_entry,
 )
-from p2pgrid.limits import LEDGER_CAUGHT_UP_SECONDS_MAX, OPERATION_BYTES_MAX
+from p2pgrid.limits.ledger import LEDGER_CAUGHT_UP_SECONDS_MAX, OPERATION_BYTES_MAX
 from p2pgrid.model.certificate import Equivocation
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short

@@ -21,7 +21,7 @@ from p2pgrid.ledger.wallet import (
     require_funds,
     still_pending,
 )
-from p2pgrid.limits import LEDGER_PENDING_RETRY_SECONDS
+from p2pgrid.limits.ledger import LEDGER_PENDING_RETRY_SECONDS
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import AccountId, NetworkId, RecordId, short
 from p2pgrid.model.operation import OpenEscrow, Operation, Payload, Transfer

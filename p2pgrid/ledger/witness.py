@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from p2pgrid.ledger.rules import Scene, object_to_payload
 from p2pgrid.ledger.state import LedgerState
-from p2pgrid.limits import CLOCK_AHEAD_MS_MAX, OPERATIONS_UNDER_WAY_MAX
+from p2pgrid.limits.ledger import CLOCK_AHEAD_MS_MAX, OPERATIONS_UNDER_WAY_MAX
 from p2pgrid.model.certificate import Reason, Refusal
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, RecordId

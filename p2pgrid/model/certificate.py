@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits import OPERATION_BYTES_MAX, OPERATIONS_PER_BATCH_MAX
+from p2pgrid.limits.ledger import OPERATION_BYTES_MAX, OPERATIONS_PER_BATCH_MAX
 from p2pgrid.model.genesis import WITNESSES_MAX
 from p2pgrid.model.ids import NodeId, RecordId, require_ids
 from p2pgrid.wire.codec import record, variant

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.ids import (
     ID_BYTES,
     NETWORK_ID_BYTES,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.ids import ID_BYTES, AccountId, NodeId, RecordId, require_ids
 from p2pgrid.units import SECOND_MS, Amount, TimestampMs
 from p2pgrid.wire.codec import record, variant

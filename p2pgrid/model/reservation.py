@@ -6,7 +6,7 @@ from functools import reduce
 from operator import add
 
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import AccountId, FarmId, NodeId, RecordId, require_ids, require_text
 from p2pgrid.model.workload import Workload

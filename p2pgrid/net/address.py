@@ -7,7 +7,7 @@ Pure and quick to import, so that commands can check addresses without libp2p.
 """
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import ADDRESS_BYTES_MAX
+from p2pgrid.limits.net import ADDRESS_BYTES_MAX
 from p2pgrid.model.ids import ID_BYTES, NodeId
 
 _PEER_ID_PREFIX = bytes.fromhex("002408011220")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import ADDRESS_BOOK_PEERS_MAX, PEER_ADDRESSES_MAX
+from p2pgrid.limits.net import ADDRESS_BOOK_PEERS_MAX, PEER_ADDRESSES_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import split_address
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from p2pgrid.errors import BrokenProtocol, InvalidRecord
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     BULK_CONNECTIONS_PER_PEER_MAX,
     BULK_FRAME_BYTES,
     BULK_TOKEN_SECONDS_MAX,

@@ -6,7 +6,7 @@ from enum import IntEnum
 from random import Random
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CANDIDATES_MAX,
     DISCOVERY_RETRY_SECONDS_MAX,
     DISCOVERY_RETRY_SECONDS_MIN,

@@ -41,13 +41,13 @@ from p2pgrid.errors import (
     Refused,
     Unreachable,
 )
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     ADDRESS_BYTES_MAX,
     ERROR_MESSAGE_BYTES_MAX,
-    FRAME_BYTES_MAX,
     PEER_ADDRESSES_MAX,
     REQUEST_BODY_BYTES_MAX,
 )
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.ids import NETWORK_ID_BYTES, NetworkId
 from p2pgrid.wire.codec import decode, encode, variant
 from p2pgrid.wire.frames import FrameReader, frame

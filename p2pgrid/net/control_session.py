@@ -7,7 +7,7 @@ from typing import Protocol
 import trio
 
 from p2pgrid.errors import BrokenProtocol, GridError, Refused, Unreachable
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CONTROL_QUEUE_FRAMES,
     HANDLER_SECONDS_MAX,
     KEEPALIVE_ANSWER_SECONDS_MAX,

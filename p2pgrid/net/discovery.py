@@ -15,7 +15,7 @@ import trio
 
 from p2pgrid import clock
 from p2pgrid.errors import BadInput, GridError, InvalidRecord, MalformedRecord
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     ADDRESS_BYTES_MAX,
     DIAL_SECONDS_MAX,
     DISCOVERY_DIALS_MAX,

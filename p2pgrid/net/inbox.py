@@ -4,7 +4,7 @@ import logging
 
 import trio
 
-from p2pgrid.limits import GOSSIP_BYTES_MAX, INBOX_MESSAGES_MAX
+from p2pgrid.limits.net import GOSSIP_BYTES_MAX, INBOX_MESSAGES_MAX
 from p2pgrid.net.network import GossipMessage, Validator, Verdict
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from p2pgrid.errors import Unreachable
-from p2pgrid.limits import DIAL_SECONDS_MAX, DIAL_STAGGER_SECONDS
+from p2pgrid.limits.net import DIAL_SECONDS_MAX, DIAL_STAGGER_SECONDS
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.address import peer_id_bytes
 from p2pgrid.net.libp2p_host import swarm_of

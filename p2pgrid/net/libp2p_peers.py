@@ -19,7 +19,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
 
 from p2pgrid.errors import BrokenProtocol, GridError, PeerError, Unreachable
-from p2pgrid.limits import HELLO_SECONDS_MAX
+from p2pgrid.limits.net import HELLO_SECONDS_MAX
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.address import node_of_peer_id, peer_id_bytes
 from p2pgrid.net.control import Hello

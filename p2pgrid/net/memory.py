@@ -15,7 +15,7 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput, Unreachable
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     BULK_CONNECTIONS_PER_PEER_MAX,
     GOSSIP_BURST_MESSAGES,
     GOSSIP_BYTES_MAX,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import trio
 
 from p2pgrid.errors import Unreachable
-from p2pgrid.limits import BULK_FRAME_BYTES
+from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.ids import NodeId
 
 _FRAMES_UNDER_WAY = 4

@@ -4,7 +4,7 @@ import logging
 
 import trio
 
-from p2pgrid.limits import PEER_EVENTS_QUEUE_MAX
+from p2pgrid.limits.net import PEER_EVENTS_QUEUE_MAX
 from p2pgrid.net.network import PeerEvent
 
 log = logging.getLogger(__name__)

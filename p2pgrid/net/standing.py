@@ -1,6 +1,6 @@
 """How long we put up with peers that send invalid gossip, sans clock."""
 
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     REJECTS_BURST,
     REJECTS_FORGIVEN_PER_SECOND,
     SHUN_SECONDS,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
-from p2pgrid import limits
 from p2pgrid.errors import Refused
+from p2pgrid.limits import reservation as limits
+from p2pgrid.limits.ledger import GRACE_SECONDS_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, FarmId, NodeId, RecordId
@@ -54,7 +55,7 @@ def check_request(
         raise Refused("this node does not serve reservations of several signers yet")
     if request.grace_seconds and not can_pause:
         raise Refused("this node keeps nothing after the end of a reservation; ask without grace")
-    if request.grace_seconds > limits.GRACE_SECONDS_MAX:
+    if request.grace_seconds > GRACE_SECONDS_MAX:
         raise Refused("this node keeps things for at most 30 days after the end")
     if request.starts_at_ms > now_ms + limits.REQUEST_AHEAD_SECONDS_MAX * SECOND_MS:
         raise Refused("this node reserves at most a day ahead")

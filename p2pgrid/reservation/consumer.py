@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import trio
 from nacl.signing import SigningKey
 
-from p2pgrid import limits
 from p2pgrid.errors import (
     GridError,
     InsufficientBalance,
@@ -18,6 +17,9 @@ from p2pgrid.errors import (
     Refused,
     Unreachable,
 )
+from p2pgrid.limits import reservation as limits
+from p2pgrid.limits.net import REQUEST_SECONDS_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.ids import AccountId, NetworkId, RecordId, short
 from p2pgrid.model.operation import CancelEscrow, ReclaimEscrow
 from p2pgrid.model.reservation import Cancellation, Phase, Quote, ReservationRequest, Status
@@ -219,7 +221,7 @@ class ConsumerService:
         """What a container wrote after its first `offset` bytes. Raises Unreachable, NotFound."""
         query = encode(LogQuery(identity, name, offset))
         answer = await self._ask(self._find(identity), Method.RESERVATION_LOGS, query)
-        return decode(LogAnswer, answer, bytes_max=limits.FRAME_BYTES_MAX)
+        return decode(LogAnswer, answer, bytes_max=FRAME_BYTES_MAX)
 
     async def cancel(self, identity: RecordId) -> Rental:
         """End it now, and wait until the ledger shows what was paid and what came back.
@@ -339,7 +341,7 @@ class ConsumerService:
         """One request to the rental's node, within a bounded time."""
         self._network.learn_addresses(rental.request.node, rental.node_addresses)
         try:
-            with trio.fail_after(limits.REQUEST_SECONDS_MAX):
+            with trio.fail_after(REQUEST_SECONDS_MAX):
                 return await self._network.request(rental.request.node, method, body)
         except trio.TooSlowError as error:
             raise Unreachable(f"node {short(rental.request.node)} does not answer") from error

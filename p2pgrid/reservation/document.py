@@ -29,7 +29,7 @@ from difflib import get_close_matches
 from typing import TypeGuard, cast
 
 from p2pgrid.errors import BadInput, InvalidRecord
-from p2pgrid.limits import DOCUMENT_BYTES_MAX
+from p2pgrid.limits.reservation import DOCUMENT_BYTES_MAX
 from p2pgrid.model.flist import FlistReference
 from p2pgrid.model.ids import FlistId
 from p2pgrid.model.reservation import (

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import trio
 
-from p2pgrid import limits
 from p2pgrid.errors import GridError, Unreachable
+from p2pgrid.limits import reservation as limits
+from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.ids import RecordId, short
 from p2pgrid.model.operation import SettleEscrow
 from p2pgrid.model.reservation import Phase
@@ -119,7 +120,7 @@ class HostedReservation:
         """What nobody told us of: a payment, a cancellation, a closing."""
         state, ledger = self.state, self._parts.ledger
         try:
-            with trio.move_on_after(limits.REQUEST_SECONDS_MAX):
+            with trio.move_on_after(REQUEST_SECONDS_MAX):
                 if state.phase is Phase.QUOTED:
                     terms = state.terms.terms_hash
                     found = await ledger.find_escrow(state.request.consumer, terms)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from p2pgrid.errors import NoFittingNode
-from p2pgrid.limits import CANDIDATE_AGE_MS_MAX
+from p2pgrid.limits.reservation import CANDIDATE_AGE_MS_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import FarmId, NodeId, short

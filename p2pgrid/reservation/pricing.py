@@ -10,7 +10,7 @@ cost.rs), which rounds half up in fixed point; we may differ by one unit.
 """
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.units import GIB, HOUR_SECONDS, TFT, Amount

@@ -12,7 +12,8 @@ What the node says is shown; what was paid, only the ledger tells.
 from dataclasses import dataclass, replace
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits import PAYMENT_DOUBT_MS, QUOTE_SLACK_SECONDS, RECLAIM_DELAY_MS
+from p2pgrid.limits.ledger import RECLAIM_DELAY_MS
+from p2pgrid.limits.reservation import PAYMENT_DOUBT_MS, QUOTE_SLACK_SECONDS
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import OpenEscrow
 from p2pgrid.model.reservation import Phase, Quote, ReservationRequest, Status

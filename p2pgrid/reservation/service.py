@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import trio
 
-from p2pgrid import limits
 from p2pgrid.errors import GridError, InvalidRecord, NotFound, PeerError, Refused
+from p2pgrid.limits import reservation as limits
+from p2pgrid.limits.control import LOG_ANSWER_BYTES_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
 from p2pgrid.model.operation import SettleEscrow
@@ -253,7 +254,7 @@ class HostService:
         window = self._windows.get(key, LogWindow()).moved(end, limits.LOG_KEPT_BYTES_MAX)
         if reservation.id in self._live:
             self._windows[key] = window
-        data, next_offset = window.read(query.offset, limits.LOG_ANSWER_BYTES_MAX)
+        data, next_offset = window.read(query.offset, LOG_ANSWER_BYTES_MAX)
         return encode(LogAnswer(data, next_offset))
 
     def _end_of_log(self, reservation: Reservation, name: str) -> bytes:

@@ -14,7 +14,7 @@ import plyvel
 import trio
 
 from p2pgrid.errors import DataInUse, GridError, NewerFormat, StoreFailed, Unusable
-from p2pgrid.limits import COMMIT_BYTES_MAX, STORE_OPEN_FILES_MAX
+from p2pgrid.limits.store import COMMIT_BYTES_MAX, STORE_OPEN_FILES_MAX
 from p2pgrid.store.group_commit import GroupCommit
 from p2pgrid.store.store import FORMAT_VERSION, Change, Table, check_changes, end_of
 

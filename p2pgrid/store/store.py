@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import Protocol
 
-from p2pgrid.limits import VALUE_BYTES_MAX
+from p2pgrid.limits.store import VALUE_BYTES_MAX
 
 FORMAT_VERSION = 1
 """Of every key and value of every store. Goes up when older programs would damage the data."""

@@ -30,7 +30,7 @@ from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, ge
 import cbor2
 
 from p2pgrid.errors import InvalidRecord, MalformedRecord
-from p2pgrid.limits import INTEGER_MAX, NESTING_MAX, RECORD_BYTES_MAX
+from p2pgrid.limits.wire import INTEGER_MAX, NESTING_MAX, RECORD_BYTES_MAX
 from p2pgrid.wire.kinds import RecordKind
 
 _R = TypeVar("_R")

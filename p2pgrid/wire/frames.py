@@ -1,7 +1,7 @@
 """Length-prefixed frames on a byte stream, sans IO: 4 bytes big-endian length, then the payload."""
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits import FRAME_BYTES_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 
 LENGTH_BYTES = 4
 

@@ -24,7 +24,7 @@ from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadSignature, MalformedRecord
-from p2pgrid.limits import RECORD_BYTES_MAX
+from p2pgrid.limits.wire import RECORD_BYTES_MAX
 from p2pgrid.wire.codec import decode, encode, kind_of
 from p2pgrid.wire.kinds import RecordKind
 

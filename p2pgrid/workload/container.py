@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from p2pgrid import limits
 from p2pgrid.errors import CannotRun
+from p2pgrid.limits import workload as limits
 from p2pgrid.workload.tool import run_tool
 
 _PR_SET_CHILD_SUBREAPER = 36

@@ -9,7 +9,7 @@ new beginning. What is written between copy and cut is lost; and a program that 
 import os
 from pathlib import Path
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 
 
 def open_log(log: Path, owner: int) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from p2pgrid import limits
 from p2pgrid.errors import BadImage
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.workload import Container
 from p2pgrid.workload.accounts import Identity

@@ -1,6 +1,6 @@
 """Whether and when a container that ended is started again."""
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.workload import RestartPolicy
 
 

@@ -23,8 +23,8 @@ from importlib.resources import files
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from p2pgrid import limits
 from p2pgrid.errors import CannotRun
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.workload import Container
 from p2pgrid.workload import network
 from p2pgrid.workload.accounts import identify

@@ -13,8 +13,8 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from p2pgrid import limits
 from p2pgrid.errors import CannotRun, GridError, NotFound, Refused, Unsupported
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.ids import NodeId, RecordId, short
 from p2pgrid.model.workload import Container, Workload
 from p2pgrid.workload.container import adopt_orphans

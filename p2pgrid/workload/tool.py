@@ -4,8 +4,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 
-from p2pgrid import limits
 from p2pgrid.errors import CannotRun
+from p2pgrid.limits import workload as limits
 
 _DETAIL_CHARACTERS_MAX = 400
 # A tool that outlived a killed node program would go on building what the next one is removing.

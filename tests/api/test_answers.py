@@ -21,7 +21,7 @@ from p2pgrid.api.answers import (
     no_such_route,
 )
 from p2pgrid.errors import BadInput, GridError, InvalidRecord, NotFound, Refused, Unreachable
-from p2pgrid.limits import PROGRESS_SECONDS
+from p2pgrid.limits.reservation import PROGRESS_SECONDS
 
 ALL_ERRORS = [
     cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, GridError)

@@ -16,7 +16,7 @@ from p2pgrid import errors
 from p2pgrid.api.app import SOCKET_NAME, make_app, serve_control
 from p2pgrid.cli import client as cli_client
 from p2pgrid.errors import BadInput, GridError, NotFound, Unreachable
-from p2pgrid.limits import CONTROL_BODY_BYTES_MAX
+from p2pgrid.limits.control import CONTROL_BODY_BYTES_MAX
 from tests.api.grid import ApiGrid, Member, account, eventually, in_thread, open_grid
 
 POSTS = (

@@ -14,7 +14,7 @@ import trio
 
 from p2pgrid.api.control_socket import serve_on_socket
 from p2pgrid.errors import BadInput, Unusable
-from p2pgrid.limits import SOCKET_PATH_BYTES_MAX
+from p2pgrid.limits.control import SOCKET_PATH_BYTES_MAX
 
 STOP_SECONDS_MAX = 5.0
 LARGE_BYTES = 20_000_000

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from p2pgrid.api.fields import Fields, Json, choose, key_of, read_body, read_query, shown
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import CONTROL_BODY_BYTES_MAX
+from p2pgrid.limits.control import CONTROL_BODY_BYTES_MAX
 from p2pgrid.model.node import Feature
 
 MOST = 1000

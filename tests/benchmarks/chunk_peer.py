@@ -21,7 +21,7 @@ from nacl.signing import SigningKey
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore, chunk_id
 from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.chunks.pack_store import open_chunk_store
-from p2pgrid.limits import CHUNK_BYTES
+from p2pgrid.limits.chunks import CHUNK_BYTES
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.network import Network
 from p2pgrid.store.leveldb import open_leveldb

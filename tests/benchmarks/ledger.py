@@ -27,7 +27,8 @@ from p2pgrid.ledger.certificate import (
     vote_for,
     vote_message,
 )
-from p2pgrid.limits import FRAME_BYTES_MAX, OPERATIONS_PER_BATCH_MAX, RECORD_BYTES_MAX
+from p2pgrid.limits.ledger import OPERATIONS_PER_BATCH_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX, RECORD_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, VoteAnswer, VoteRequest
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import NodeId

@@ -11,7 +11,7 @@ from p2pgrid.chunks.download import Download
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.swarm import Progress, Swarm
 from p2pgrid.errors import NotFound, StoreFailed, Unreachable
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, STORING_ANSWERS_MAX
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, STORING_ANSWERS_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import BulkStream
 from tests.chunks.blobs import blob

@@ -13,7 +13,7 @@ from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.chunks.swarm import Progress
 from p2pgrid.errors import NotFound, StoreFailed, Unreachable
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, FLIST_HEDGE_SECONDS
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_HEDGE_SECONDS
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.net.libp2p import open_libp2p

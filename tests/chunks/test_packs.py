@@ -12,7 +12,7 @@ from p2pgrid.chunks.packs import (
     record_parts,
     scan_pack,
 )
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX
 from tests.chunks.blobs import blob
 
 payloads = st.binary(min_size=1, max_size=60) | st.sampled_from(

@@ -10,7 +10,11 @@ from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.messages import Answer, Body, ChunkAnswer, ChunkRequest, FlistRequest, Request
 from p2pgrid.chunks.serving import ChunkServer
 from p2pgrid.errors import MalformedRecord, Unreachable
-from p2pgrid.limits import ANSWER_FRAME_SECONDS_MAX, ANSWERS_IN_MEMORY_MAX, CHUNK_BLOB_BYTES_MAX
+from p2pgrid.limits.chunks import (
+    ANSWER_FRAME_SECONDS_MAX,
+    ANSWERS_IN_MEMORY_MAX,
+    CHUNK_BLOB_BYTES_MAX,
+)
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, NodeId
 from p2pgrid.net.network import BulkStream

@@ -13,7 +13,7 @@ import pytest
 
 from p2pgrid.chunks.swarm import Ask, Swarm
 from p2pgrid.errors import NotFound, Unreachable
-from p2pgrid.limits import (
+from p2pgrid.limits.chunks import (
     CHUNKS_PER_REQUEST_MAX,
     DUPLICATES_PERMILLE_MAX,
     HOLDER_SILENCE_SECONDS_MAX,

@@ -10,7 +10,7 @@ from p2pgrid.chunks.chunk_store import Blob, ChunkStore, ChunkUsage, chunk_id
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.errors import BadChunk, NotFound
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId
 from p2pgrid.store.memory import MemoryStore

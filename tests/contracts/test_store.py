@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from p2pgrid.limits import VALUE_BYTES_MAX
+from p2pgrid.limits.store import VALUE_BYTES_MAX
 from p2pgrid.store.leveldb import LevelDbStore, open_leveldb
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import FORMAT_VERSION, Change, Store, Table

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pgrid import limits
 from p2pgrid.crdt import reconcile
 from p2pgrid.crdt.reconcile import (
     BUCKETS,
@@ -23,6 +22,8 @@ from p2pgrid.crdt.reconcile import (
     answer,
 )
 from p2pgrid.errors import BrokenProtocol, PeerError
+from p2pgrid.limits import wire as limits
+from p2pgrid.limits.crdt import RECONCILE_FETCH_IDS_MAX
 from p2pgrid.wire.codec import decode, encode
 
 
@@ -240,7 +241,7 @@ def _question(exchange: Pull) -> object:
         ListIds(b"\x01", b"after"),
         Fetch(b""),
         Fetch(bytes(33)),
-        Fetch(bytes(32 * (limits.RECONCILE_FETCH_IDS_MAX + 1))),
+        Fetch(bytes(32 * (RECONCILE_FETCH_IDS_MAX + 1))),
     ],
 )
 def test_requests_that_no_asker_sends_are_refused(question: Compare | ListIds | Fetch) -> None:

@@ -13,7 +13,7 @@ from p2pgrid.explorer.announce import (
     next_incarnation,
     next_stamp,
 )
-from p2pgrid.limits import (
+from p2pgrid.limits.explorer import (
     ANNOUNCE_INTERVAL_MS,
     EXPLORER_RECORD_BYTES_MAX,
     RECORD_BURST,

@@ -7,7 +7,7 @@ import pytest
 from p2pgrid.errors import Refused
 from p2pgrid.explorer.announce import announcement_of
 from p2pgrid.explorer.archive import Archive
-from p2pgrid.limits import NODE_LEASE_MS
+from p2pgrid.limits.explorer import NODE_LEASE_MS
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Table
 from p2pgrid.units import HOUR_MS, TimestampMs

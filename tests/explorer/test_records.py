@@ -5,7 +5,7 @@ import pytest
 from p2pgrid.crdt.register import register_key
 from p2pgrid.errors import BadSignature, MalformedRecord
 from p2pgrid.explorer.records import key_parts, reopen_record, verify_record
-from p2pgrid.limits import FARM_MEMBERS_BYTES_MAX
+from p2pgrid.limits.explorer import FARM_MEMBERS_BYTES_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId, NetworkId
 from p2pgrid.wire.codec import encode

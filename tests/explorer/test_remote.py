@@ -15,7 +15,7 @@ from p2pgrid.explorer.questions import Page
 from p2pgrid.explorer.records import ExplorerRecord
 from p2pgrid.explorer.remote import RemoteExplorer
 from p2pgrid.explorer.service import ExplorerService
-from p2pgrid.limits import QUERY_PAGES_MAX, QUERY_PEERS
+from p2pgrid.limits.explorer import QUERY_PAGES_MAX, QUERY_PEERS
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.net.network import Method

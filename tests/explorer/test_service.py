@@ -11,7 +11,7 @@ from p2pgrid.crdt.reconcile import Digests, Fetch, Ids, IdSet, ListIds, Records,
 from p2pgrid.errors import BadSignature, Refused, StoreFailed
 from p2pgrid.explorer.announce import Load, NodeFacts
 from p2pgrid.explorer.questions import Query, Submit
-from p2pgrid.limits import (
+from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     ANNOUNCE_INTERVAL_MS,
     NODE_LEASE_MS,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from p2pgrid.explorer.query import NodeFilter, Presence
 from p2pgrid.explorer.records import ExplorerRecord
 from p2pgrid.explorer.view import Refusal, View
-from p2pgrid.limits import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS, RECORD_AHEAD_MS_MAX
+from p2pgrid.limits.explorer import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS, RECORD_AHEAD_MS_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId
 from p2pgrid.model.node import NodeStatus

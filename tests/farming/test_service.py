@@ -9,7 +9,7 @@ import trio.testing
 from p2pgrid.errors import Unusable
 from p2pgrid.farming.hardware import Machine
 from p2pgrid.farming.service import FarmingService, open_machine
-from p2pgrid.limits import CAPACITY_CHECK_SECONDS
+from p2pgrid.limits.farming import CAPACITY_CHECK_SECONDS
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.node import Hardware
 from p2pgrid.units import GIB, TimestampMs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.blocks import Block, block_lengths, decode_block, encode_block
-from p2pgrid.limits import CHUNK_BLOB_BYTES_MAX, CHUNK_BYTES
+from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, CHUNK_BYTES
 from p2pgrid.model.ids import ChunkId
 
 VECTORS = [

@@ -14,7 +14,7 @@ from p2pgrid.errors import BadImage, BadInput, NotFound, Refused, Unreachable
 from p2pgrid.flist.convert import convert_layers
 from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.registry import Reference, open_registry_image
-from p2pgrid.limits import REGISTRY_ATTEMPTS
+from p2pgrid.limits.flist import REGISTRY_ATTEMPTS
 from tests.flist.archives import OCI_INDEX, OCI_MANIFEST, Chunks, member, tar, write_layout
 
 LAYERS = [tar(member("a", b"1" * 700_000)), tar(member("b", b"2"))]

@@ -10,7 +10,8 @@ from p2pgrid.errors import BrokenProtocol, PeerError, Refused, StoreFailed
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.ballot import Ballot
 from p2pgrid.ledger.certificate import first_witnesses, vote_for, vote_message
-from p2pgrid.limits import FRAME_BYTES_MAX, THREAD_OPERATIONS_MIN
+from p2pgrid.limits.ledger import THREAD_OPERATIONS_MIN
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import VoteAnswer, VoteRequest
 from p2pgrid.model.ids import NodeId
 from p2pgrid.model.operation import Operation

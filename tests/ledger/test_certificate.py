@@ -24,7 +24,8 @@ from p2pgrid.ledger.certificate import (
     vote_for,
     vote_message,
 )
-from p2pgrid.limits import BATCH_OPERATION_BYTES_MAX, GOSSIP_BYTES_MAX
+from p2pgrid.limits.ledger import BATCH_OPERATION_BYTES_MAX
+from p2pgrid.limits.net import GOSSIP_BYTES_MAX
 from p2pgrid.model.certificate import Certificate, CertifiedBatch
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import sign_message

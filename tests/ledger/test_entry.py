@@ -9,7 +9,7 @@ import pytest
 from p2pgrid.errors import PeerError
 from p2pgrid.ledger.certificate import first_witnesses, verify_batch, vote_for, vote_message
 from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
-from p2pgrid.limits import (
+from p2pgrid.limits.ledger import (
     BATCH_INTERVAL_MS,
     BATCH_OPERATION_BYTES_MAX,
     ENTRY_OPERATIONS_MAX,

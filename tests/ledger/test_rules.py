@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits import GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
+from p2pgrid.limits.ledger import GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import (

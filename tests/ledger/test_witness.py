@@ -2,7 +2,7 @@
 
 import pytest
 
-from p2pgrid.limits import CLOCK_AHEAD_MS_MAX, OPERATIONS_UNDER_WAY_MAX
+from p2pgrid.limits.ledger import CLOCK_AHEAD_MS_MAX, OPERATIONS_UNDER_WAY_MAX
 from p2pgrid.model.certificate import Reason
 from p2pgrid.store.store import Table
 from tests.ledger.booth import Booth

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
 from p2pgrid.model.ids import AccountId, NodeId
 from p2pgrid.units import Amount, TimestampMs

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.ids import AccountId, NodeId, RecordId
 from p2pgrid.model.operation import (
     NO_PREVIOUS,

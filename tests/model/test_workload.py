@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from p2pgrid.limits import INTEGER_MAX
+from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId
 from p2pgrid.model.workload import Container, Port, Volume

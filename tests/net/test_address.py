@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from libp2p.peer.id import ID
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import ADDRESS_BOOK_PEERS_MAX, PEER_ADDRESSES_MAX
+from p2pgrid.limits.net import ADDRESS_BOOK_PEERS_MAX, PEER_ADDRESSES_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import (
     join_address,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CANDIDATES_MAX,
     DISCOVERY_RETRY_SECONDS_MAX,
     DISCOVERY_RETRY_SECONDS_MIN,

@@ -17,12 +17,8 @@ from p2pgrid.errors import (
     Refused,
     StoreFailed,
 )
-from p2pgrid.limits import (
-    ERROR_MESSAGE_BYTES_MAX,
-    FRAME_BYTES_MAX,
-    PEER_ADDRESSES_MAX,
-    REQUEST_BODY_BYTES_MAX,
-)
+from p2pgrid.limits.net import ERROR_MESSAGE_BYTES_MAX, PEER_ADDRESSES_MAX, REQUEST_BODY_BYTES_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net.control import (
     TRAVELLING_ERRORS,

@@ -12,7 +12,7 @@ from p2pgrid.errors import (
     GridError,
     Unreachable,
 )
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CONTROL_QUEUE_FRAMES,
     HANDLER_SECONDS_MAX,
     KEEPALIVE_ANSWER_SECONDS_MAX,

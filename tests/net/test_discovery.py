@@ -10,7 +10,7 @@ import trio.testing
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import DISCOVERY_RETRY_SECONDS_MAX, PEERS_REMEMBERED_MAX, PEERS_WANTED
+from p2pgrid.limits.net import DISCOVERY_RETRY_SECONDS_MAX, PEERS_REMEMBERED_MAX, PEERS_WANTED
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import join_address
 from p2pgrid.net.discovery import PEER_PREFIX, Discovery, PeersTold, RememberedPeer

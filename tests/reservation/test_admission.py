@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import Refused
-from p2pgrid.limits import (
-    GRACE_SECONDS_MAX,
+from p2pgrid.limits.ledger import GRACE_SECONDS_MAX
+from p2pgrid.limits.reservation import (
     QUOTES_MAX,
     QUOTES_PER_CONSUMER_MAX,
     REQUEST_AHEAD_SECONDS_MAX,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import DOCUMENT_BYTES_MAX
+from p2pgrid.limits.reservation import DOCUMENT_BYTES_MAX
 from p2pgrid.model.flist import FlistReference
 from p2pgrid.model.ids import FlistId
 from p2pgrid.model.workload import Container, IpProtocol, Port, RestartPolicy

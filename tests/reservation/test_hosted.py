@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pgrid.errors import StoreFailed
-from p2pgrid.limits import DEPLOY_SECONDS_MAX
+from p2pgrid.limits.reservation import DEPLOY_SECONDS_MAX
 from p2pgrid.model.ids import AccountId, RecordId
 from p2pgrid.model.operation import CancelEscrow, ReclaimEscrow, SettleEscrow
 from p2pgrid.model.reservation import Phase

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits import PAYMENT_DOUBT_MS
+from p2pgrid.limits.reservation import PAYMENT_DOUBT_MS
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.reservation import Phase, Status
 from p2pgrid.reservation.rental import Rental, closed, funded, given_up, quoted, told, unpaid

@@ -11,7 +11,7 @@ from nacl.signing import SigningKey
 from trio.testing import MockClock
 
 from p2pgrid.errors import BadSignature, GridError, MalformedRecord, NotFound, Refused
-from p2pgrid.limits import ENDED_KEPT_MS
+from p2pgrid.limits.reservation import ENDED_KEPT_MS
 from p2pgrid.model.ids import FlistId, RecordId
 from p2pgrid.model.reservation import (
     Cancellation,

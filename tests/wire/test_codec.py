@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from p2pgrid.errors import InvalidRecord, MalformedRecord
-from p2pgrid.limits import INTEGER_MAX, NESTING_MAX, RECORD_BYTES_MAX
+from p2pgrid.limits.wire import INTEGER_MAX, NESTING_MAX, RECORD_BYTES_MAX
 from p2pgrid.wire.codec import decode, encode, kind_of, record, record_classes, variant
 from p2pgrid.wire.kinds import RecordKind
 from tests.strategies import values

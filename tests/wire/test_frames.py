@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits import FRAME_BYTES_MAX
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.wire.frames import LENGTH_BYTES, FrameReader, frame
 
 payloads = st.lists(st.binary(max_size=40), max_size=6)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadSignature, MalformedRecord
-from p2pgrid.limits import RECORD_BYTES_MAX
+from p2pgrid.limits.wire import RECORD_BYTES_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import AccountId, NetworkId, NodeId, RecordId
 from p2pgrid.model.node import CapacityUpdate

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 from p2pgrid.workload.cgroup import (
     groups_below,
     hierarchies,

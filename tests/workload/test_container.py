@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from p2pgrid import limits
 from p2pgrid.errors import CannotRun
+from p2pgrid.limits import workload as limits
 from p2pgrid.workload.container import Runtime, exit_code, has_ended, signal_number, stop
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import trio
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.workload import RestartPolicy
 from p2pgrid.workload.cgroup import kill_group
 from p2pgrid.workload.names import ContainerNames

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 from p2pgrid.workload.logs import older_log, open_log, rotate, tail
 
 

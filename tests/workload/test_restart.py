@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.workload import RestartPolicy
 from p2pgrid.workload.restart import restart_delay_seconds
 

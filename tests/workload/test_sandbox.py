@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from p2pgrid import limits
+from p2pgrid.limits import workload as limits
 from p2pgrid.workload.sandbox import read_inside, seccomp_profile
 
 

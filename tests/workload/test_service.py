@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import trio
 
-from p2pgrid import limits
 from p2pgrid.errors import BadImage, CannotRun, NotFound, Refused, Unsupported
+from p2pgrid.limits import workload as limits
 from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.model.workload import RestartPolicy, Volume
 from p2pgrid.units import MIB

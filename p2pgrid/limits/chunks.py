@@ -1,0 +1,75 @@
+"""Limits of chunks and of flists as files."""
+
+from p2pgrid.units import GIB, KIB, MIB
+
+CHUNK_BYTES = 512 * KIB
+"""Plain bytes in one chunk of an flist (the last of a file may be shorter); fixed by rfs."""
+
+CHUNK_BLOB_BYTES_MAX = CHUNK_BYTES + CHUNK_BYTES // 6 + 64
+"""An encrypted chunk: raw snappy grows by at most n/6 + 32 bytes, the AES tag adds 16."""
+
+FLIST_BYTES_MAX = 256 * MIB
+"""One `.fl` file: half a million entries take about 100 MB."""
+
+PACK_BYTES_MAX = 256 * MIB
+"""A pack file that is longer gets no more chunks; what compaction later moves at once."""
+
+CHUNK_GROUP_BYTES_MAX = 16 * MIB
+"""Chunks of several writers that share one fsync; bounds what waits for it in memory."""
+
+CHUNKS_PER_REQUEST_MAX = 256
+"""Ids in one request: 8 KiB of them, and at most 150 MB of answer."""
+
+ANSWER_CHUNKS_MAX = 64
+"""Chunks that are read, sent and stored at once: small ones share the cost of a thread hop."""
+
+ANSWER_BYTES_MAX = 4 * CHUNK_BLOB_BYTES_MAX
+"""Bytes of chunks that are read, sent and stored at once, about 2.4 MB: four full chunks."""
+
+ANSWER_FRAME_SECONDS_MAX = 30.0
+"""A peer that takes longer to take in one frame is hung up on: it holds our memory."""
+
+ANSWERS_IN_MEMORY_MAX = 64
+"""Answers that a node holds for all its peers at once: 150 MB."""
+
+HOLDER_SILENCE_SECONDS_MAX = 10.0
+"""A holder that owes us chunks and sends nothing for so long has failed."""
+
+HOLDERS_AT_ONCE_MAX = 8
+"""Holders that one transfer asks at the same time; more only add connections."""
+
+HOLDER_FAILURES_MAX = 3
+"""Failures in a row after which a holder is out; a restart in between is forgiven."""
+
+HOLDER_RETRY_SECONDS = 1.0
+"""Pause after a holder's first failure; doubles with each one that follows."""
+
+HOLDER_WINDOW_SECONDS = 1.0
+"""Chunks are asked for this long ahead at the rate of their holder: more than any round trip."""
+
+HOLDER_WINDOW_START = 8
+"""Chunks that a holder of unknown rate is asked for at once."""
+
+HOLDER_WINDOW_MIN = 4
+"""Chunks in flight at the slowest holder, so that it never waits for our next request."""
+
+LATE_CHUNK_SECONDS = 10.0
+"""A chunk that did not come for so long is asked of somebody else too, whatever it costs."""
+
+DUPLICATES_PERMILLE_MAX = 50
+"""Of the wanted chunks: how many may be asked twice to finish earlier."""
+
+STORING_ANSWERS_MAX = 4
+"""Answers of one transfer that are hashed and stored at once: enough for two cores and a disk."""
+
+TRANSFER_TICK_SECONDS = 0.5
+"""How often a transfer looks for late chunks and holders to try again."""
+
+FLIST_HEDGE_SECONDS = 3.0
+"""A holder that has not given an flist after so long is not waited for alone any more."""
+
+IMAGE_BYTES_MAX = 64 * GIB
+"""Plain bytes that one image may unpack to."""
+
+IMAGE_ENTRIES_MAX = 2_000_000
+"""Files, directories and links of one image."""

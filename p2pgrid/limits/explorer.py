@@ -1,0 +1,78 @@
+"""Limits of the explorer."""
+
+from p2pgrid.units import HOUR_MS, KIB, SECOND_MS
+
+RECORD_AHEAD_MS_MAX = 10 * 60 * SECOND_MS
+"""Clocks of honest nodes differ by less; a record from further ahead waits until its time comes."""
+
+NODE_LEASE_MS = 24 * HOUR_MS
+"""What a node says counts for so long: four of its announcements may get lost."""
+
+NAME_LEASE_MS = 366 * 24 * HOUR_MS
+"""What people say (farms, names of flists) counts for so long: they are not there every day."""
+
+ANNOUNCE_INTERVAL_MS = 6 * HOUR_MS
+"""A node repeats what it says although nothing changed: four times in a lease."""
+
+NODE_FRESH_MS = ANNOUNCE_INTERVAL_MS + HOUR_MS
+"""A node that was silent for longer than one announcement and an hour shows as down."""
+
+RECORD_INTERVAL_MS = 60 * SECOND_MS
+"""One record a minute of each register: gossip costs every node 4 to 6 ms a message."""
+
+RECORD_BURST = 5
+"""Records of one register that may follow at once, such as when workloads start together."""
+
+CAPACITY_CHANGE_PERCENT = 5
+"""Less change of the free capacity is not worth a message to everybody."""
+
+ANNOUNCE_CHECK_SECONDS = 5.0
+"""How often a node looks whether what it says of itself is still true."""
+
+EXPLORER_RECORD_BYTES_MAX = 4 * KIB
+"""A record of the explorer; a full node announcement takes about 600 bytes."""
+
+FARM_MEMBERS_BYTES_MAX = 40 * KIB
+"""A record that lists the most nodes a farm may have."""
+
+EXPLORER_REGISTERS_MAX = 100_000
+"""Records held, about 200 MB of memory; beyond, those not renewed for longest make room."""
+
+EXPLORER_REGISTERS_PER_AUTHOR_MAX = 1000
+"""Records of one key: a publisher has that many names of flists."""
+
+EXPLORER_UNWANTED_MAX = 50_000
+"""Ids of outdated records remembered, so that peers that still hold them are not asked again."""
+
+PULL_PAUSES_SECONDS = (2.0, 5.0, 10.0, 20.0)
+"""Between the first pulls after a start: gossip reaches a new node once its mesh has formed."""
+
+PULL_PAUSE_SECONDS_MIN = 30.0
+"""Between pulls from random peers later on."""
+
+PULL_PAUSE_SECONDS_MAX = 60.0
+"""Pulls are spread, so that nodes started together do not pull together."""
+
+PULL_SECONDS_MAX = 120.0
+"""One pull, all pages: a whole grid of 100,000 records over a slow line."""
+
+PULLS_AT_ONCE = 3
+"""Peers that came up and are pulled from at the same time; a slow one holds up one of these."""
+
+PULL_VERIFY_BATCH = 32
+"""Signatures checked, 3 ms, before other tasks get their turn."""
+
+EXPIRY_SECONDS = 60.0
+"""How often records past their lease are dropped; queries leave them out at once."""
+
+QUERY_ROWS_MAX = 200
+"""Nodes, farms or names in one answer to a light peer."""
+
+QUERY_PAGES_MAX = 8
+"""Answers that a light peer takes from one peer for one question."""
+
+QUERY_PEERS = 3
+"""Full peers that a light peer asks: one liar is outvoted, and shows."""
+
+QUERY_PEERS_TRIED_MAX = 9
+"""Peers tried when some do not answer."""

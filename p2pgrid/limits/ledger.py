@@ -1,0 +1,87 @@
+"""Limits of the ledger."""
+
+from p2pgrid.units import KIB, MIB
+
+OPERATION_BYTES_MAX = 4 * KIB
+"""A signed operation: a transfer with the most outputs has 2.8 KiB."""
+
+OPERATIONS_PER_BATCH_MAX = 200
+"""Operations under one certificate: 200 transfers of 210 bytes fit one gossip message."""
+
+BATCH_OPERATION_BYTES_MAX = 48 * KIB
+"""Operations of one batch together; leaves room for 128 signatures within GOSSIP_BYTES_MAX."""
+
+THREAD_OPERATIONS_MIN = 5
+"""Signatures that are worth a thread: below, the hop costs more than it gives back."""
+
+BATCH_INTERVAL_MS = 100
+"""How long an entry node gathers operations: one witness signature is shared by all of them."""
+
+CLOCK_AHEAD_MS_MAX = 120_000
+"""How far an operation's time may be ahead of a witness's clock, and a cancel's in its past."""
+
+RECLAIM_DELAY_MS = 600_000
+"""After the end and the grace of an escrow, before its consumer may take everything back."""
+
+GRACE_SECONDS_MAX = 30 * 24 * 3600
+"""Longest grace of an escrow: a deposit must not be locked for ever by a mistyped number."""
+
+OPERATIONS_UNDER_WAY_MAX = 64
+"""Of one account, voted for and not certified; wallets have one."""
+
+ENTRY_OPERATIONS_MAX = 10_000
+"""Operations that an entry node holds at once; more are refused as busy."""
+
+ENTRY_PROPOSALS_MAX = 16
+"""Batches that an entry node has under way at once."""
+
+SUBMIT_SECONDS_MAX = 20.0
+"""What a submitter waits for a certificate before it is told that too few witnesses answer."""
+
+PROPOSAL_PATIENCE_MS = 300
+"""How long an entry node waits for slow witnesses when those that answered disagree."""
+
+REFUSED_RETRY_MS = 400
+"""Until a witness that was behind is asked again: time to fetch what it lacked."""
+
+WITNESS_ANSWER_SECONDS_MAX = 5.0
+"""What an entry node waits for one witness: a batch takes 20 ms and one fsync."""
+
+WITNESS_RETRY_MS_MIN = 200
+"""First pause before a witness that did not answer is asked again; doubles."""
+
+WITNESS_RETRY_MS_MAX = 5_000
+"""Longest such pause: a restarted witness is back in use after as long."""
+
+LEDGER_RECONCILE_SECONDS = 3.0
+"""Pause between two comparisons with a random peer: what gossip lost arrives within seconds."""
+
+LEDGER_NUDGE_SECONDS_MIN = 0.2
+"""Between two pulls from one peer because it knows what we do not."""
+
+LEDGER_CAUGHT_UP_SECONDS_MAX = 10.0
+"""What a payment right after the start waits for the first comparison with a peer."""
+
+LEDGER_PENDING_RETRY_SECONDS = 30.0
+"""Between two attempts to get an operation of our own certified that failed before."""
+
+EVIDENCE_PER_ANSWER = 16
+"""Proofs in one answer; one has at most 17 KiB."""
+
+ALARMS_SHOWN_MAX = 100
+"""Slots with two certificates named in one answer; one is reason enough to stop."""
+
+LEDGER_ASKED_PEERS = 3
+"""Peers that a light peer asks for one answer."""
+
+LEDGER_TRIED_PEERS_MAX = 8
+"""Peers that a light peer tries for one question before it gives up."""
+
+EVIDENCE_PAGES_MAX = 16
+"""Pages of proofs that a light peer takes from one peer."""
+
+HISTORY_ENTRIES_MAX = 500
+"""Entries in one answer about an account; fits a frame."""
+
+GENESIS_BYTES_MAX = 1 * MIB
+"""A genesis file: 20,000 first balances."""

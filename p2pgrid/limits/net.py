@@ -1,0 +1,172 @@
+"""Limits of the network."""
+
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
+from p2pgrid.units import KIB, MIB
+
+GOSSIP_BYTES_MAX = 60 * KIB
+"""What one gossip message may carry; a larger one would block the 32-deep queues of libp2p."""
+
+DIAL_SECONDS_MAX = 8.0
+"""A peer that accepts TCP but stays mute blocks libp2p for over 100 s otherwise."""
+
+REQUEST_SECONDS_MAX = 10.0
+"""What a caller waits for one answer unless it says otherwise."""
+
+HANDLER_SECONDS_MAX = 60.0
+"""What one incoming request may occupy us."""
+
+CONNECTIONS_MAX = 200
+"""Open connections of one node: gossip wants 6 to 12, requests a few more."""
+
+CONNECTIONS_PER_ADDRESS_MAX = 32
+"""Inbound connections from one IP address, half-open ones included."""
+
+STREAMS_PER_CONNECTION_MAX = 64
+"""Live inbound streams on one connection; ours needs five: control, gossip, identify and push."""
+
+REQUESTS_PER_PEER_MAX = 64
+"""Requests of one peer that we work on at once; the others wait in its own socket."""
+
+WINDOW_OVERRUN_BYTES_MAX = 256 * KIB
+"""What a peer may send beyond its Yamux window before we hang up: one window of slack."""
+
+INBOX_MESSAGES_MAX = 4096
+"""Gossip messages queued for a consumer before new ones are dropped; catch-up brings them later."""
+
+PEERS_REMEMBERED_MAX = 512
+"""Addresses of peers kept on disk for the next start."""
+
+CONNECTION_BUFFERED_BYTES_MAX = 8 * MIB
+"""Bytes of one connection that arrived and nobody has read yet, over all its streams."""
+
+WINDOW_BYTES_MAX = 1 * MIB
+"""To what a Yamux window of ours grows: one request of the largest kind, at once."""
+
+FRAME_WRITE_SECONDS_MAX = 10.0
+"""A peer whose socket takes nothing for so long is gone: every write to it waits for this one."""
+
+CONNECTIONS_OUTBOUND_RESERVED = 40
+"""Of CONNECTIONS_MAX, how many no inbound connection may take: else strangers could seal us off."""
+
+UPGRADE_SECONDS_MAX = 5.0
+"""From an open TCP connection to Noise and Yamux; a half-open one costs its address a slot."""
+
+HELLO_SECONDS_MAX = 8.0
+"""From a connection to knowing that the peer is of our grid."""
+
+KEEPALIVE_SECONDS = 10.0
+"""After so much silence of a peer we ask whether it is still there."""
+
+KEEPALIVE_ANSWER_SECONDS_MAX = 10.0
+"""What a busy machine may take to say that it is; afterwards its requests fail."""
+
+REQUEST_BODY_BYTES_MAX = FRAME_BYTES_MAX - 1 * KIB
+"""Body of a request or answer: a frame less the method's name and CBOR heads."""
+
+ERROR_MESSAGE_BYTES_MAX = 1 * KIB
+"""Of an error that travels; longer ones are cut."""
+
+CONTROL_QUEUE_FRAMES = 8
+"""Frames waiting for the writer of one control stream; who wants to add more waits."""
+
+PEER_EVENTS_QUEUE_MAX = 1024
+"""Ups and downs queued for one reader, before it counts as one that stopped reading."""
+
+PEER_ADDRESSES_MAX = 16
+"""Addresses kept of one peer."""
+
+ADDRESS_BYTES_MAX = 256
+"""One multiaddr: a DNS name of 253 bytes would be too long, and is."""
+
+ADDRESS_BOOK_PEERS_MAX = 16_384
+"""Peers whose addresses are kept in memory; the least recently learnt goes first."""
+
+GOSSIP_PER_SECOND_MAX = 50.0
+"""What we publish, sustained. Measured on 4 nodes: 50/s arrive all, of 180/s a sixth is lost."""
+
+GOSSIP_BURST_MESSAGES = 16
+"""What we publish back to back: half of libp2p's 32-deep queues, which drop silently."""
+
+GOSSIP_PEER_PER_SECOND_MAX = 200.0
+"""What we look at from one peer, sustained: each message costs 1 ms of CPU, valid or not."""
+
+GOSSIP_PEER_BURST_MESSAGES = 1000
+"""What we look at from one peer at once: a whole cache of a neighbour that just joined us."""
+
+GOSSIP_STREAMS_PER_PEER_MAX = 2
+"""Inbound gossip streams of one peer: the one in use and its successor."""
+
+GOSSIP_CHECK_SECONDS = 10.0
+"""How often we look for connected peers that libp2p failed to register for gossip."""
+
+REJECTS_BURST = 16
+"""Invalid gossip messages of one peer at once, before we hang up on it."""
+
+REJECTS_FORGIVEN_PER_SECOND = 0.1
+"""How fast a peer's standing recovers."""
+
+SHUN_SECONDS = 300.0
+"""How long a peer that we hung up on is refused."""
+
+SHUNNED_PEERS_MAX = 4096
+"""Peers that we remember having hung up on; the oldest is forgiven first."""
+
+DIAL_STAGGER_SECONDS = 0.25
+"""Between attempts at the addresses of one peer (RFC 8305 calls it connection attempt delay)."""
+
+PEERS_WANTED = 8
+"""Neighbours that discovery keeps: gossip wants 6 to 12."""
+
+DISCOVERY_RETRY_SECONDS_MIN = 1.0
+"""Pause after a first failure to reach an address; doubles up to the maximum, with jitter."""
+
+DISCOVERY_RETRY_SECONDS_MAX = 60.0
+"""A seed that comes back is found within a minute."""
+
+NEARBY_PEERS_MAX = 256
+"""Nodes on the local network that are remembered; anybody there can announce any number."""
+
+DISCOVERY_ROUND_SECONDS = 2.0
+"""How often discovery looks whether peers are wanted and addresses are due."""
+
+CANDIDATES_MAX = 1024
+"""Addresses that discovery considers; peers can name any number of bad ones."""
+
+PEERS_TOLD_MAX = 16
+"""Peers that one node names to another at once."""
+
+MDNS_NAMES_QUEUE_MAX = 64
+"""Announcements on the local network that wait to be looked at; later ones come again."""
+
+MDNS_RESOLVE_SECONDS_MAX = 3.0
+"""For one announced name to be resolved."""
+
+DISCOVERY_DIALS_MAX = 4
+"""Addresses that discovery tries at once: a Noise handshake costs 30 to 60 ms of CPU."""
+
+BULK_FRAME_BYTES = 256 * KIB
+"""Per-record Python cost dominates: 16 KiB frames cost 3 to 4 times the CPU of these."""
+
+BULK_TOKEN_SECONDS_MAX = 10.0
+"""How long a token for a bulk connection is good."""
+
+BULK_CONNECTIONS_MAX = 64
+"""Bulk connections that one node serves at once."""
+
+BULK_IDLE_SECONDS_MAX = 60.0
+"""A bulk connection that carries nothing for so long is closed."""
+
+BULK_CONNECTIONS_PER_PEER_MAX = 8
+"""Bulk connections of one peer that a node serves at once; two fill any link."""
+
+BULK_TOKENS_MAX = 1024
+"""Tokens handed out and not yet shown; the oldest goes first."""
+
+BULK_GREETING_SECONDS_MAX = 5.0
+"""For the token on a new bulk connection: it is sent with the first packet."""
+
+BULK_GREETINGS_PER_ADDRESS_MAX = 16
+"""Bulk connections from one address that have not shown a token yet."""
+
+BULK_LINGER_SECONDS_MAX = 1.0
+"""How long a closing side waits for the other to close: bytes on their way would be lost else."""

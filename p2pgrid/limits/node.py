@@ -1,0 +1,4 @@
+"""Limits of the node program."""
+
+HELD_CHECK_SECONDS = 60.0
+"""How often a node looks whether what it holds has changed, besides when it is told."""
