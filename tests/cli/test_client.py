@@ -1,6 +1,7 @@
 """The client tells what a node says, and says in one line what it does not say."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -28,13 +29,24 @@ def answering(data: Path, answer: bytes) -> Iterator[list[bytes]]:
         def serve() -> None:
             connection, _ = listening.accept()
             with connection:
-                heard.append(connection.recv(65536))
+                heard.append(_whole_request(connection))
                 connection.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
         yield heard
         thread.join()
+
+
+def _whole_request(connection: socket.socket) -> bytes:
+    """Head and body; hanging up with a part unread would reset the connection."""
+    request = b""
+    while True:
+        request += connection.recv(65536)
+        head, blank, body = request.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        if blank and len(body) >= int(length[1] if length else 0):
+            return request
 
 
 def answer(body: bytes, status: str = "200 OK", *, length: int | None = None) -> bytes:
