@@ -11,7 +11,7 @@ from typing import Protocol
 import trio
 
 from p2pgrid.errors import GridError, Unreachable
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     BULK_CONNECTIONS_MAX,
     BULK_CONNECTIONS_PER_PEER_MAX,
     BULK_GREETING_SECONDS_MAX,
@@ -35,7 +35,6 @@ from p2pgrid.net.bulk import (
     server_ends,
 )
 from p2pgrid.net.network import BulkHandler, BulkStream
-from p2pgrid.net.scopes import shielded
 from p2pgrid.units import KIB
 
 log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ class SocketBulkStream:
         if self._is_closed:
             return
         self._is_closed = True
-        with shielded(BULK_LINGER_SECONDS_MAX):
+        with trio.CancelScope(deadline=trio.current_time() + BULK_LINGER_SECONDS_MAX, shield=True):
             try:
                 await self._send(_END)
                 await self._stream.send_eof()

@@ -13,7 +13,7 @@ from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput, MalformedRecord, Refused, Unreachable
-from p2pgrid.limits import DIAL_SECONDS_MAX, NEARBY_PEERS_MAX, PEER_ADDRESSES_MAX
+from p2pgrid.limits.net import DIAL_SECONDS_MAX, NEARBY_PEERS_MAX, PEER_ADDRESSES_MAX
 from p2pgrid.model.ids import NetworkId, NodeId, short
 from p2pgrid.net.address import join_address, split_address
 from p2pgrid.net.address_book import AddressBook
@@ -101,7 +101,8 @@ class _Libp2pNetwork:
             try:
                 yield
             finally:
-                await close_sockets(swarm.get_connections())
+                with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
+                    await close_sockets(swarm.get_connections())
 
     @asynccontextmanager
     async def announced(self) -> AsyncGenerator[None]:

@@ -23,7 +23,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.pubsub.pubsub_notifee import PubsubNotifee
 from libp2p.tools.anyio_service import background_trio_service
 
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     GOSSIP_BURST_MESSAGES,
     GOSSIP_BYTES_MAX,
     GOSSIP_CHECK_SECONDS,
@@ -73,7 +73,7 @@ class Gossip:
 
     def __init__(self, host: IHost, members: Members) -> None:
         self._members = members
-        self._router = _router()
+        self._router = new_router()
         self._pubsub = _GuardedPubsub(host, self._router, members)
         self._inboxes: dict[Topic, Inbox] = {}
         self._nursery: trio.Nursery | None = None
@@ -158,7 +158,7 @@ class Gossip:
                 await self.admit(peer)
 
 
-class _FloodPublishingRouter(GossipSub):
+class FloodPublishingRouter(GossipSub):
     """Sends own messages to all subscribers it knows; forwards those of others by the mesh."""
 
     def _get_peers_to_send(
@@ -178,12 +178,12 @@ class _FloodPublishingRouter(GossipSub):
             yield from self.pubsub.peer_topics.get(topic, set()) - in_mesh
 
 
-def _router() -> _FloodPublishingRouter:
+def new_router() -> FloodPublishingRouter:
     """Measured with these: every message arrives, meshes and partitions heal.
 
     The constructor's defaults forward 10 messages a second and beat every 120 s.
     """
-    router = _FloodPublishingRouter(
+    router = FloodPublishingRouter(
         protocols=[_PROTOCOL],
         degree=6,
         degree_low=4,

@@ -27,7 +27,7 @@ from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput, Unusable
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CONNECTIONS_MAX,
     CONNECTIONS_OUTBOUND_RESERVED,
     DIAL_SECONDS_MAX,
@@ -37,7 +37,6 @@ from p2pgrid.limits import (
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import peer_id_bytes
 from p2pgrid.net.libp2p_patches import PatientYamux, apply_patches
-from p2pgrid.net.scopes import shielded
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ async def open_host(key: SigningKey, listen: Sequence[str]) -> AsyncGenerator[IH
             yield host
         finally:
             # libp2p would leave its listeners open, and the program would go on listening.
-            with shielded(_CLOSE_SECONDS_MAX):
+            with trio.CancelScope(deadline=trio.current_time() + _CLOSE_SECONDS_MAX, shield=True):
                 await close_sockets(network.get_connections())
                 await network.close()
 

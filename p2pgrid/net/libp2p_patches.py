@@ -29,7 +29,7 @@ from libp2p.stream_muxer.yamux import yamux
 from libp2p.transport.tcp import tcp
 
 from p2pgrid.errors import Unusable
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CONNECTION_BUFFERED_BYTES_MAX,
     CONNECTIONS_PER_ADDRESS_MAX,
     FRAME_WRITE_SECONDS_MAX,
@@ -37,7 +37,6 @@ from p2pgrid.limits import (
     WINDOW_BYTES_MAX,
     WINDOW_OVERRUN_BYTES_MAX,
 )
-from p2pgrid.net.scopes import shielded
 from p2pgrid.units import KIB
 
 log = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ def _limited(
 
 async def reset_quietly(stream: Any) -> None:  # noqa: ANN401 - both kinds of libp2p streams
     """Tell the peer that a stream is over, if it still listens."""
-    with shielded(1):
+    with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
         try:
             await stream.reset()
         except Exception as error:  # noqa: BLE001 - it is gone already, then
@@ -119,7 +118,7 @@ async def _handle_inbound_connection(
         await _wait_closed(self, muxed)
     except Exception as error:  # noqa: BLE001 - whatever the other side did, we go on
         log.debug("inbound connection from %s failed: %r", origin, error)
-        with shielded(1):
+        with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
             await raw.close()
     finally:
         counts[origin] -= 1
@@ -251,7 +250,9 @@ class PatientYamux(yamux.Yamux):
 
     async def _write_frame(self, data: bytes) -> None:
         async with self._write_lock:
-            with shielded(FRAME_WRITE_SECONDS_MAX) as scope:
+            with trio.CancelScope(
+                deadline=trio.current_time() + FRAME_WRITE_SECONDS_MAX, shield=True
+            ) as scope:
                 await self.secured_conn.write(data)
             if scope.cancelled_caught:
                 await self.secured_conn.close()
@@ -290,6 +291,8 @@ def apply_patches() -> None:
         Unusable: another version of libp2p is installed.
     """
     check_version(version("libp2p"))
+    # It logs every peer that is away or leaves as an error, which no operator can act on.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     for owner, name, replace in _REPLACEMENTS:
         setattr(owner, name, replace(getattr(owner, name)))
 

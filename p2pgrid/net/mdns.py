@@ -16,10 +16,10 @@ import trio
 import zeroconf
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits import MDNS_NAMES_QUEUE_MAX, MDNS_RESOLVE_SECONDS_MAX, PEER_ADDRESSES_MAX
+from p2pgrid.limits.net import MDNS_NAMES_QUEUE_MAX, MDNS_RESOLVE_SECONDS_MAX, PEER_ADDRESSES_MAX
 from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net.address import split_address
-from p2pgrid.net.scopes import in_thread, shielded
+from p2pgrid.net.scopes import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ async def open_mdns(
             yield
         finally:
             nursery.cancel_scope.cancel()
-            with shielded(_CLOSE_SECONDS_MAX):
+            with trio.CancelScope(deadline=trio.current_time() + _CLOSE_SECONDS_MAX, shield=True):
                 await in_thread(browser.cancel)
                 await in_thread(daemon.close)
 

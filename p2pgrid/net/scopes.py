@@ -1,4 +1,4 @@
-"""Small things about trio's scopes."""
+"""What trio leaves to its users: errors of nested nurseries, and threads."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -7,13 +7,6 @@ from typing import TypeVar
 import trio
 
 _R = TypeVar("_R")
-
-
-def shielded(seconds: float) -> trio.CancelScope:
-    """For clean-up: a scope that outside cancellation does not reach, and that ends by itself."""
-    scope = trio.move_on_after(seconds)
-    scope.shield = True
-    return scope
 
 
 @contextmanager

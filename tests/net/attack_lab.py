@@ -5,6 +5,7 @@ every experiment are forked from here. Takes arguments `<attack>:<stock|ours>`,
 writes one JSON line `[argument, result]` for each.
 """
 
+import ctypes
 import json
 import logging
 import os
@@ -12,44 +13,53 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import trio
 
-from tests.net.attack_victims import our_probe, our_victim, stock_probe, stock_victim
+from tests.net.attack_victims import (
+    REPORT_BYTES,
+    our_probe,
+    our_victim,
+    stock_probe,
+    stock_victim,
+)
 from tests.net.attacks import ATTACKS
 
-_EXPERIMENT_SECONDS_MAX = 40
-_START_SECONDS_MAX = 10
+_EXPERIMENT_SECONDS_MAX = 60
+_STEP_SECONDS_MAX = 20
 _EXPERIMENTS_AT_ONCE = 2
+_PR_SET_PDEATHSIG = 1
+_C_LIBRARY = ctypes.CDLL(None)
 
 
 def fork(function: Callable[[], object]) -> int:
-    """Run `function` in a child; it never returns there."""
+    """Run `function` in a child that dies with us; it never returns there."""
     pid = os.fork()
     if not pid:
         try:
+            _C_LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             function()
+        except BaseException:  # noqa: BLE001 - the end of the process, whatever it was
+            traceback.print_exc()
         finally:
-            os._exit(0)  # whatever became of it: the parent looks at what it left
+            os._exit(0)  # the parent looks at what it left
     return pid
 
 
 def experiment(attack: str, kind: str) -> dict[str, Any]:
     """Attack a fresh victim of a kind; what became of it."""
-    report, reporting = os.pipe()
+    report = os.memfd_create("report")
     run = stock_victim if kind == "stock" else our_victim
-    victim = fork(lambda: trio.run(run, reporting))
-    os.close(reporting)
-    before = _latest(report)
-    address = before["address"]
+    victim = fork(lambda: trio.run(run, report))
+    address = _latest(report)["address"]
     probe = _Probe(address) if kind == "ours" else None
     before = _latest(report)
     attacking, told = os.pipe()
     attacker = fork(lambda: _attack(attack, address, told))
-    os.close(told)
-    said = os.read(attacking, 1000).decode()  # once the attack is under way or over
+    said = _read(attacking, 1000).decode()  # once the attack is under way or over
     is_answered = probe.ask() if probe else trio.run(stock_probe, address)
     result = {
         "is_alive": os.waitpid(victim, os.WNOHANG) == (0, 0),
@@ -79,31 +89,26 @@ class _Probe:
         asked, self._ask = os.pipe()
         self._answers, answering = os.pipe()
         self.pid = fork(lambda: trio.run(our_probe, asked, answering, address))
-        os.close(answering)
-        assert os.read(self._answers, 1) == b"+", "the probe could not connect at all"
+        assert _read(self._answers, 1) == b"+", "the probe could not connect at all"
 
     def ask(self) -> bool:
         os.write(self._ask, b"?")
-        return os.read(self._answers, 1) == b"1"
+        return _read(self._answers, 1) == b"1"
 
 
 def _latest(report: int) -> dict[str, Any]:
-    """The last whole line that a victim wrote; waits for one."""
-    text = b""
-    deadline = time.monotonic() + _START_SECONDS_MAX
-    while time.monotonic() < deadline:
-        ready, _, _ = select.select([report], [], [], 0.2)
-        if not ready and b"\n" in text:
-            break
-        if ready:
-            data = os.read(report, 65536)
-            if not data:
-                break
-            text += data
-            if len(data) < 65536 and b"\n" in text:
-                break
-    lines = [line for line in text.split(b"\n") if line.endswith(b"}")]
-    return dict(json.loads(lines[-1])) if lines else {}
+    """What a victim wrote last; waits for the first time."""
+    deadline = time.monotonic() + _STEP_SECONDS_MAX
+    while not (line := os.pread(report, REPORT_BYTES, 0).strip()):
+        assert time.monotonic() < deadline, "the victim does not start"
+        time.sleep(0.05)
+    return dict(json.loads(line))
+
+
+def _read(pipe: int, count: int) -> bytes:
+    """What comes in time; nothing if nothing does."""
+    ready, _, _ = select.select([pipe], [], [], _STEP_SECONDS_MAX)
+    return os.read(pipe, count) if ready else b""
 
 
 def main(experiments: list[str]) -> None:

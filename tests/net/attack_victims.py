@@ -32,6 +32,7 @@ IGNORING = TProtocol("/t/ignoring/1")
 WHO = TProtocol("/t/who/1")
 TOPIC = Topic.LEDGER.value
 POISON = b"poison"
+REPORT_BYTES = 1024
 _REPORT_SECONDS = 0.05
 _LISTEN = "/ip4/127.0.0.1/tcp/0"
 
@@ -121,7 +122,7 @@ def _our_validator(forwarder: NodeId, data: bytes) -> Verdict:
 async def _publish_for_ever(publish: Any) -> None:
     """So that there is something to send to a peer that does not read."""
     while True:
-        await publish(Topic.LEDGER, os.urandom(30_000))
+        await publish(Topic.LEDGER, os.urandom(10_000))
         await trio.sleep(0.02)
 
 
@@ -131,9 +132,10 @@ async def _drain(inbox: trio.MemoryReceiveChannel[Any]) -> None:
 
 
 async def _report_for_ever(report: int, host: Any, address: str) -> None:
-    """Write a line about our health now and then."""
+    """Leave a line about our health where others can look at it."""
     while True:
-        os.write(report, json.dumps({"address": address, **health(host)}).encode() + b"\n")
+        line = json.dumps({"address": address, **health(host)}).encode()
+        os.pwrite(report, line.ljust(REPORT_BYTES), 0)
         await trio.sleep(_REPORT_SECONDS)
 
 

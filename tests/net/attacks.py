@@ -215,8 +215,8 @@ async def stream_flood(address: str) -> None:
 async def closed_connections(address: str) -> None:
     """Connections that come and go in good order."""
     for _ in range(12):
-        async with attacker(address):
-            pass
+        async with attacker(address) as (host, _):
+            await host.get_network().close()
     await trio.sleep(1)
 
 
@@ -247,6 +247,7 @@ async def plaintext(address: str) -> str:
         key_pair=mallory,
         sec_opt={TProtocol(PLAINTEXT_PROTOCOL_ID): InsecureTransport(fake)},
     )
+    host.set_stream_handler(_CONTROL, _be_a_member)
     info = info_from_p2p_addr(Multiaddr(address))
     said = "refused"
     with suppress(Exception), trio.fail_after(4):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from p2pgrid.limits import (
+from p2pgrid.limits.net import (
     CONNECTION_BUFFERED_BYTES_MAX,
     CONNECTIONS_PER_ADDRESS_MAX,
     STREAMS_PER_CONNECTION_MAX,
@@ -74,7 +74,7 @@ def test_the_stock_host_never_gives_back_the_slot_of_a_closed_connection(
 ) -> None:
     after = results["closed_connections:stock"]["after"]
 
-    assert after["slots"] - after["connections"] >= 6
+    assert after["slots"] - after["connections"] >= 10
 
 
 def test_the_stock_host_takes_anybody_for_whom_he_says_he_is(results: Results) -> None:

@@ -1,0 +1,118 @@
+"""Gossip of every `Network`, in memory and on libp2p alike."""
+
+import pytest
+import trio
+
+from p2pgrid.errors import (
+    Unreachable,
+)
+from p2pgrid.limits.net import GOSSIP_BYTES_MAX, REJECTS_BURST
+from p2pgrid.model.ids import NodeId
+from p2pgrid.net.network import (
+    PeerDown,
+    Topic,
+    Verdict,
+)
+from tests.contracts.network_world import World, accept, connect_and_ask, pair, spread
+
+pytestmark = pytest.mark.usefixtures("_in_time")
+
+
+async def test_gossip_reaches_subscribers_with_who_passed_it_on(world: World) -> None:
+    data = bytes(GOSSIP_BYTES_MAX)
+    async with pair(world) as (left, right):
+        inbox = right.subscribe(Topic.CAPACITY, accept)
+
+        assert await spread(left, Topic.CAPACITY, data, inbox) == left.id
+
+
+async def test_gossip_is_passed_on_but_not_to_its_author(world: World) -> None:
+    async with world(1) as left, world(2) as middle, world(3) as right:
+        await left.connect(middle.addresses()[0])
+        await middle.connect(right.addresses()[0])
+        own = left.subscribe(Topic.LEDGER, accept)
+        middle.subscribe(Topic.LEDGER, accept)
+        inbox = right.subscribe(Topic.LEDGER, accept)
+
+        assert await spread(left, Topic.LEDGER, b"news", inbox) == middle.id
+        with pytest.raises(trio.WouldBlock):
+            own.receive_nowait()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.IGNORE, Verdict.REJECT])
+async def test_what_is_not_accepted_is_neither_given_nor_passed_on(
+    world: World, verdict: Verdict
+) -> None:
+    def judge(forwarder: NodeId, data: bytes) -> Verdict:
+        return Verdict.ACCEPT if data == b"good" else verdict
+
+    async with world(1) as left, world(2) as middle, world(3) as right:
+        await left.connect(middle.addresses()[0])
+        await middle.connect(right.addresses()[0])
+        at_middle = middle.subscribe(Topic.LEDGER, judge)
+        at_right = right.subscribe(Topic.LEDGER, accept)
+        await spread(left, Topic.LEDGER, b"good", at_right)
+
+        await left.publish(Topic.LEDGER, b"bad")
+        await spread(left, Topic.LEDGER, b"good", at_right)
+
+        for inbox in (at_middle, at_right):
+            while inbox.statistics().current_buffer_used:
+                assert inbox.receive_nowait().data == b"good"
+
+
+async def test_a_raising_validator_harms_nobody(world: World) -> None:
+    def judge(forwarder: NodeId, data: bytes) -> Verdict:
+        if data == b"bad":
+            raise ValueError
+        return Verdict.ACCEPT
+
+    async with pair(world) as (left, right):
+        inbox = right.subscribe(Topic.LEDGER, judge)
+        await spread(left, Topic.LEDGER, b"first", inbox)
+        await left.publish(Topic.LEDGER, b"bad")
+
+        assert await spread(left, Topic.LEDGER, b"second", inbox) == left.id
+
+
+async def test_a_peer_that_keeps_sending_invalid_messages_is_hung_up_on(world: World) -> None:
+    def judge(forwarder: NodeId, data: bytes) -> Verdict:
+        return Verdict.REJECT if data == b"bad" else Verdict.ACCEPT
+
+    async with pair(world) as (left, right):
+        events = right.peer_events()
+        inbox = right.subscribe(Topic.LEDGER, judge)
+        await spread(left, Topic.LEDGER, b"good", inbox)
+        for _ in range(REJECTS_BURST):
+            await left.publish(Topic.LEDGER, b"bad")
+        await spread(left, Topic.LEDGER, b"better", inbox)
+        assert right.peers() == (left.id,)
+
+        await left.publish(Topic.LEDGER, b"bad")
+
+        assert await events.receive() == PeerDown(left.id)
+        with pytest.raises(Unreachable):
+            await connect_and_ask(left, right)
+
+
+async def test_gossip_that_is_too_long_is_not_sent(world: World) -> None:
+    async with world(1) as left:
+        with pytest.raises(ValueError, match="limit"):
+            await left.publish(Topic.HUB, bytes(GOSSIP_BYTES_MAX + 1))
+
+
+async def test_a_burst_is_paced_and_arrives_completely(world: World) -> None:
+    """libp2p's queues drop all beyond 32 back to back, silently."""
+    count = 100
+    async with pair(world) as (left, right):
+        inbox = right.subscribe(Topic.LEDGER, accept)
+        await spread(left, Topic.LEDGER, b"first", inbox)
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(left.publish, Topic.LEDGER, b"%d" % number)
+        got: set[bytes] = set()
+        while len(got) < count:
+            got.add((await inbox.receive()).data)
+            got.discard(b"first")
+
+    assert got == {b"%d" % number for number in range(count)}
