@@ -155,6 +155,13 @@ def test_the_data_directory_comes_from_the_environment() -> None:
     assert "/nonexistent/control.sock" in result.stderr
 
 
+def test_the_data_directory_may_stand_behind_the_verb() -> None:
+    result = CliRunner().invoke(main, ["nodes", "list", "--data", "/nonexistent"])
+
+    assert result.exit_code == 3
+    assert "/nonexistent/control.sock" in result.stderr
+
+
 def test_arguments_that_are_no_text_are_refused() -> None:
     for words in (["nodes", "show", "\udcff"], ["nodes", "list", "--country", "\udcff"]):
         result = CliRunner().invoke(main, ["--data", "/tmp", *words])

@@ -1,0 +1,77 @@
+"""Nodes are listed as they are, and what is not sure is marked."""
+
+import json
+from typing import Any
+
+import pytest
+
+from p2pgrid.cli.nodes import nodes
+from p2pgrid.units import GIB
+from tests.cli.node import FakeClient, run
+
+CAPACITY = {
+    "millicores": 3500, "memory_bytes": 4 * GIB, "ssd_bytes": 100 * GIB, "hdd_bytes": 0, "gpus": 0,
+}  # fmt: skip
+ONE: dict[str, Any] = {
+    "node": "3f9c01aa" * 8, "farm": "aa" * 32, "farm_name": "Acme", "is_confirmed": True,
+    "status": "up", "age_ms": 61_000, "free": CAPACITY, "total": CAPACITY,
+    "system": {**CAPACITY, "gpus": 1}, "price_permille": 825, "features": ["container"],
+    "location": None, "addresses": [], "version": "0.1.0",
+    "hardware": {"board": "board\x1b[2J", "cpu_model": "", "secure_boot": None,
+                 "virtualized": None},
+}  # fmt: skip
+
+
+def answer(*rows: dict[str, Any], asked: int = 0) -> FakeClient:
+    return FakeClient({"/nodes": {"nodes": list(rows), "asked": asked, "agreed": asked}})
+
+
+def test_a_list_is_aligned_and_marks_what_no_farm_confirms() -> None:
+    thief = {**ONE, "is_confirmed": False, "features": []}
+
+    heading, first, second = run(nodes, "list", client=answer(ONE, thief)).stdout.splitlines()
+
+    assert heading.split() == [
+        "NODE", "FARM", "STATUS", "CORES", "MEMORY", "SSD", "HDD", "PRICE", "FEATURES", "HEARD",
+    ]  # fmt: skip
+    assert "3f9c01aa  Acme    up" in first
+    assert "82.5 %" in first
+    assert "Acme ?" in second
+
+
+def test_a_light_peer_says_how_many_agree() -> None:
+    text = run(nodes, "list", client=answer(ONE, asked=3)).stdout
+
+    assert "3 of 3 peers asked gave this answer" in text
+    assert "peers" not in run(nodes, "list", client=answer(ONE)).stdout
+    programs = run(nodes, "list", "--json", client=answer(ONE, asked=3)).stdout
+    assert json.loads(programs) == ONE
+
+
+def test_filters_are_passed_on() -> None:
+    client = answer()
+    words = ["--cores", "0.5", "--memory", "4G", "--feature", "container", "--sort", "hdd"]
+
+    assert "try fewer filters" in run(nodes, "list", *words, client=client).stdout
+
+    ((_, query),) = client.calls
+    assert (query["cores"], query["memory"], query["sort"]) == (0.5, 4 * GIB, "hdd")
+    assert (query["feature"], query["limit"], query["country"]) == (("container",), 100, None)
+
+
+@pytest.mark.parametrize("words", [["--cores", "nan"], ["--memory", "4X"], ["--limit", "0"]])
+def test_filters_that_make_no_sense_are_refused(words: list[str]) -> None:
+    assert run(nodes, "list", *words, client=answer()).exit_code == 2
+
+
+def test_one_is_shown_with_what_it_does_not_say() -> None:
+    client = FakeClient({"/nodes/3f9c": ONE})
+
+    text = run(nodes, "show", "3f9c", client=client).stdout
+
+    assert "free         3.5 cores, 4 GiB memory, 100 GiB SSD, 0 B HDD\n" in text
+    assert "1 GPUs" in text
+    assert "location     not said" in text
+    assert "secure boot  unknown" in text
+    assert "hardware     board [2J\n" in text
+    assert "addresses    none" in text
