@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+from hypercorn.trio.tcp_server import TCPServer
 
 from p2pgrid.api.control_socket import serve_on_socket
 from p2pgrid.errors import BadInput, Unusable
@@ -160,3 +161,20 @@ async def test_whatever_a_client_sends_only_its_own_connection_ends(
             assert b"/beside" in await ask(path, "/beside")
 
         assert b"/after" in await ask(path, "/after")
+
+
+async def test_a_fault_in_serving_one_client_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: TCPServer) -> None:
+        await trio.lowlevel.checkpoint()
+        raise LookupError("a fault of the server")
+
+    path = tmp_path / "control.sock"
+    async with served(path):
+        with monkeypatch.context() as patched:
+            patched.setattr(TCPServer, "run", fail)
+            assert await ask(path, "/broken") == b""
+
+        assert b"/after" in await ask(path, "/after")
+    assert "a fault of the server" in caplog.text
