@@ -1,15 +1,15 @@
 """The control API: HTTP with JSON on a Unix socket that only the node's owner can open."""
 
-from collections.abc import Awaitable, Callable
-from typing import cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
+import trio
 from hypercorn.typing import ASGIFramework
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from trio import TASK_STATUS_IGNORED
 
 from p2pgrid.api.answers import error_answer, fault_answer, no_such_route
 from p2pgrid.api.control_socket import Starting, serve_on_socket
@@ -72,7 +72,9 @@ def make_app(services: Services) -> Starlette:
     return app
 
 
-async def serve_control(services: Services, *, task_status: Starting = TASK_STATUS_IGNORED) -> None:
+def serve_control(
+    services: Services, *, task_status: Starting = trio.TASK_STATUS_IGNORED
+) -> Coroutine[Any, Any, None]:
     """Serve until cancelled. The socket is there, for its owner only, once started.
 
     Raises:
@@ -80,4 +82,4 @@ async def serve_control(services: Services, *, task_status: Starting = TASK_STAT
         Unusable: the socket cannot be made there.
     """
     app = cast(ASGIFramework, make_app(services))
-    await serve_on_socket(app, services.data / SOCKET_NAME, task_status=task_status)
+    return serve_on_socket(app, services.data / SOCKET_NAME, task_status=task_status)

@@ -10,7 +10,8 @@ import logging
 import os
 import socket
 import stat
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,6 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import wrap_app
-from trio import TASK_STATUS_IGNORED
 
 from p2pgrid.errors import BadInput, Unusable
 from p2pgrid.limits.control import CONTROL_BACKLOG, SOCKET_PATH_BYTES_MAX
@@ -40,7 +40,7 @@ class Starting(Protocol):
 
 
 async def serve_on_socket(
-    app: ASGIFramework, path: Path, *, task_status: Starting = TASK_STATUS_IGNORED
+    app: ASGIFramework, path: Path, *, task_status: Starting = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve until cancelled. The socket is there, for its owner only, once started.
 
@@ -52,18 +52,20 @@ async def serve_on_socket(
     config.errorlog = log
     config.accesslog = None
     serve_one = partial(_serve_connection, app, config, WorkerContext(None))
+    with _listening(path) as listening:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        task_status.started(path)
+        await trio.serve_listeners(serve_one, [listener])
+
+
+@contextmanager
+def _listening(path: Path) -> Generator[socket.socket]:
+    """A socket at `path` for the block."""
     with closing(_listen(path)) as listening:
         try:
-            listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            task_status.started(path)
-            await trio.serve_listeners(serve_one, [listener])
+            yield listening
         finally:
-            await _remove(path)
-
-
-async def _remove(path: Path) -> None:
-    with trio.CancelScope(shield=True):
-        await trio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
+            path.unlink(missing_ok=True)
 
 
 def _listen(path: Path) -> socket.socket:
