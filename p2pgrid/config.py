@@ -23,6 +23,7 @@ from p2pgrid.errors import BadInput
 FILE_NAME = "node.toml"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _SHARE_MIN = 0.01
+_EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
 _LISTS = ("listen", "peers")
 
 
@@ -49,7 +50,7 @@ class Config:
     def __post_init__(self) -> None:
         for address in (*self.listen, *self.peers):
             if not address.startswith("/"):
-                raise BadInput(f"{address!r} is not an address; write for example {self.listen[0]}")
+                raise BadInput(f"{address!r} is not an address; write for example {_EXAMPLE}")
         if self.farm is not None and not _is_id(self.farm):
             raise BadInput(f"farm = {self.farm!r} is not an id of 64 hex digits")
         if not _is_number(self.share) or not _SHARE_MIN <= self.share <= 1:

@@ -37,7 +37,6 @@ from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import FarmId, NodeId, short
 from p2pgrid.net.discovery import Discovery
-from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.network import Network
 from p2pgrid.node_parts import (
     FARM_KEY,
@@ -118,6 +117,8 @@ async def open_node(config: Config, grid: Path | None = None) -> AsyncGenerator[
     """Every part of a node, up during the block. Raises GridError when it cannot start."""
     key = keys.open_identity(config.data)
     genesis = _join_grid(config.data, grid)
+    from p2pgrid.net.libp2p import open_libp2p  # takes seconds: refusals come before
+
     async with AsyncExitStack() as parts:
         state = await parts.enter_async_context(open_leveldb(config.data / "node.ldb", name="node"))
         await _remember_grid(state, genesis)

@@ -14,12 +14,12 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
-from p2pgrid.cli.demo_grid import DemoGrid, Member, machine_traces, wait_until
+from p2pgrid.cli.demo_grid import DemoGrid, Member, get_page, traces_of, wait_until
 from p2pgrid.cli.demo_report import Report
 from p2pgrid.cli.flist import absolute_source
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_json
 from p2pgrid.errors import BadInput, GridError, Unreachable
-from p2pgrid.limits.demo import DEMO_GOSSIP_SECONDS_MAX, DEMO_PAGE_BYTES_MAX, DEMO_PAGE_SECONDS_MAX
+from p2pgrid.limits.demo import DEMO_GOSSIP_SECONDS_MAX
 from p2pgrid.units import TFT, format_bytes, format_tft
 
 _RECIPE = Path(__file__).parent.parent.parent / "images" / "demo" / "build"
@@ -50,8 +50,7 @@ def demo(nodes: int, once: bool, keep: Path | None, image: str | None, as_json: 
       p2pgrid demo --nodes 5 --keep /tmp/grid
       p2pgrid demo --image docker-archive:web.tar
     """
-    with errors_shown(), _stoppable():
-        before = machine_traces()
+    with errors_shown(), _failure_told(as_json=as_json), _stoppable():
         with _workplace(keep) as place:
             job = MainJob(DemoGrid(place / "grid", nodes=nodes), place, image, Report(as_json))
             try:
@@ -60,7 +59,7 @@ def demo(nodes: int, once: bool, keep: Path | None, image: str | None, as_json: 
                     job.stay_up()
             finally:
                 job.tear_down()
-        job.finish(machine_traces() - before)
+        job.finish()
 
 
 class MainJob:
@@ -146,7 +145,10 @@ class MainJob:
         wanted = {node.node_id for node in self._grid.nodes}
 
         def sees_all() -> bool:
-            found = member.client.get("/nodes", status="up", feature="container")["nodes"]
+            try:
+                found = member.client.get("/nodes", status="up", feature="container")["nodes"]
+            except Unreachable:  # it has no peer yet
+                return False
             return wanted == {one["node"] for one in found if one["is_confirmed"]}
 
         wait_until(
@@ -173,10 +175,16 @@ class MainJob:
             reference = f"{self._grid.nodes[0].node_id}/{_IMAGE_NAME}"
             wait_until(
                 "the consumer knows the name",
-                lambda: any(one["name"] == reference for one in self._consumer.get("/flists")),
+                partial(self._knows_name, reference),
                 seconds_max=DEMO_GOSSIP_SECONDS_MAX,
             )
             return reference
+
+    def _knows_name(self, reference: str) -> bool:
+        try:
+            return any(one["name"] == reference for one in self._consumer.get("/flists"))
+        except Unreachable:
+            return False
 
     def _build_image(self) -> str:
         if not _RECIPE.exists():
@@ -224,7 +232,7 @@ class MainJob:
 
     def _fetch_page(self, made: dict[str, Any]) -> None:
         with self._report.step("page", "Fetch its web page over its own IPv6 address") as told:
-            status, page = _get_page(made["addresses"][0], self._port)
+            status, page = get_page(made["addresses"][0], self._port)
             told.update(status=status, page=page)
             told["text"] = page.strip()
 
@@ -288,7 +296,7 @@ class MainJob:
             "\nThe grid stays up until Ctrl-C. Go on by hand in another shell:\n"
             f"  export PATH={Path(sys.executable).parent}:$PATH P2PGRID_DATA={consumer.data}\n"
             "  p2pgrid nodes list\n"
-            f"  p2pgrid run {node.node_id[:8]}/{_IMAGE_NAME} --memory 128M --disk 64M\n"
+            f"  p2pgrid run {node.node_id[:8]}/{_IMAGE_NAME} --cores 0.1 --memory 128M\n"
             "  p2pgrid wallet history\n"
             f"As a farmer: p2pgrid --data {node.data} reservations list --hosted\n"
             f"A killed node starts again by: p2pgrid --data {node.data} node run\n"
@@ -299,7 +307,8 @@ class MainJob:
 
     def tear_down(self) -> None:
         """End what still runs, then every process."""
-        if self._grid.consumer.process is None:
+        if not self._grid.consumer.is_running:
+            self._grid.stop()
             return
         with self._report.step("teardown", "Tear everything down"):
             try:
@@ -307,12 +316,12 @@ class MainJob:
                     if one["phase"] not in {"ended", "failed", "expired"}:
                         self._consumer.post(f"/reservations/{one['reservation']}/cancel")
             except GridError as error:
-                self._report.say(f"[yellow]could not cancel everything: {error}[/]")
+                self._report.warn(f"could not cancel everything: {error}")
             self._grid.stop()
 
-    def finish(self, left: set[str]) -> None:
+    def finish(self) -> None:
         """Say that all went well; it did not if anything was left behind."""
-        if left:
+        if left := traces_of(self._grid):
             raise GridError(f"left behind: {', '.join(sorted(left))}")
         if self._report.as_json:
             balances = {
@@ -326,8 +335,7 @@ class MainJob:
             seconds = self._report.seconds
             print_json({"ok": True, "seconds": seconds, "balances": balances, "burnt": self._burnt})
         else:
-            total = sum(self._report.seconds.values())
-            self._report.say(f"[green]✓[/] {total:6.2f} s  all of it; nothing was left behind")
+            self._report.done("all of it; nothing was left behind")
 
 
 def _result(messages: Iterator[dict[str, Any]]) -> Any:
@@ -335,27 +343,6 @@ def _result(messages: Iterator[dict[str, Any]]) -> Any:
         if "result" in message:
             return message["result"]
     raise Unreachable("the node ended before it answered; see its log")
-
-
-def _get_page(address: str, port: int) -> tuple[int, str]:
-    """The page at `/`, tried until the server is up. Raises Unreachable."""
-    from http.client import HTTPConnection, HTTPException
-
-    got: list[tuple[int, str]] = []
-
-    def is_there() -> bool:
-        connection = HTTPConnection(address, port, timeout=DEMO_PAGE_SECONDS_MAX)
-        try:
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            page = answer.read(DEMO_PAGE_BYTES_MAX).decode(errors="replace")
-            got.append((answer.status, page))
-        except (OSError, HTTPException):
-            return False
-        return True
-
-    wait_until(f"a page comes from [{address}]:{port}", is_there, seconds_max=DEMO_PAGE_SECONDS_MAX)
-    return got[0]
 
 
 @contextmanager
@@ -368,7 +355,18 @@ def _workplace(keep: Path | None) -> Iterator[Path]:
     if keep.exists() and any(keep.iterdir()):
         raise BadInput(f"{keep} is not empty; give --keep a new directory, or remove it")
     keep.mkdir(parents=True, exist_ok=True)
-    yield keep.absolute()
+    yield keep.resolve()
+
+
+@contextmanager
+def _failure_told(*, as_json: bool) -> Iterator[None]:
+    """The last object for programs, also when it went wrong."""
+    try:
+        yield
+    except GridError as error:
+        if as_json:
+            print_json({"ok": False, "error": type(error).__name__, "message": str(error)})
+        raise
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,13 @@ from pathlib import Path
 from p2pgrid import keys
 from p2pgrid.cli.client import NodeClient
 from p2pgrid.errors import Unreachable
-from p2pgrid.limits.demo import DEMO_POLL_SECONDS, DEMO_START_SECONDS_MAX, DEMO_STOP_SECONDS_MAX
+from p2pgrid.limits.demo import (
+    DEMO_PAGE_BYTES_MAX,
+    DEMO_PAGE_SECONDS_MAX,
+    DEMO_POLL_SECONDS,
+    DEMO_START_SECONDS_MAX,
+    DEMO_STOP_SECONDS_MAX,
+)
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -34,6 +41,11 @@ class Member:
 
     def __post_init__(self) -> None:
         self.client = NodeClient(self.data)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process was started and has not ended."""
+        return self.process is not None and self.process.poll() is None
 
     @property
     def command(self) -> list[str]:
@@ -95,6 +107,7 @@ class DemoGrid:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads before
+                start_new_session=True,  # Ctrl-C is for the demo, which stops them in order
             )
 
     def _answers(self, member: Member) -> bool:
@@ -110,7 +123,7 @@ class DemoGrid:
 
     def stop(self) -> None:
         """End every process: politely, then not."""
-        running = [m.process for m in self.members if m.process and m.process.poll() is None]
+        running = [m.process for m in self.members if m.process is not None and m.is_running]
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + DEMO_STOP_SECONDS_MAX
@@ -131,17 +144,46 @@ def wait_until(what: str, is_so: Callable[[], bool], *, seconds_max: float) -> N
         time.sleep(DEMO_POLL_SECONDS)
 
 
-def machine_traces() -> set[str]:
-    """What running workloads leave on a machine while they run: links, namespaces, mounts."""
-    links = {f"link {one.name}" for one in Path("/sys/class/net").iterdir()}
-    spaces = Path("/run/netns")
-    names = {f"namespace {one.name}" for one in spaces.iterdir()} if spaces.is_dir() else set()
-    mounts = {
-        f"mount {line.split()[1]}"
-        for line in Path("/proc/self/mounts").read_text().splitlines()
-        if not line.split()[1].startswith("/run/netns")
+def get_page(address: str, port: int) -> tuple[int, str]:
+    """The page at `/`, tried until the server is up. Raises Unreachable."""
+    from http.client import HTTPConnection, HTTPException
+
+    got: list[tuple[int, str]] = []
+
+    def is_there() -> bool:
+        connection = HTTPConnection(address, port, timeout=DEMO_PAGE_SECONDS_MAX)
+        try:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            page = answer.read(DEMO_PAGE_BYTES_MAX).decode(errors="replace")
+            got.append((answer.status, page))
+        except (OSError, HTTPException):
+            return False
+        return True
+
+    wait_until(f"a page comes from [{address}]:{port}", is_there, seconds_max=DEMO_PAGE_SECONDS_MAX)
+    return got[0]
+
+
+def traces_of(grid: DemoGrid) -> set[str]:
+    """What is on this machine of a grid's workloads and processes; nothing after its end."""
+    from p2pgrid.model.ids import NodeId
+    from p2pgrid.workload.names import NodeNames
+
+    names = [NodeNames(NodeId(bytes.fromhex(node.node_id))) for node in grid.nodes]
+    links = {one.name for one in Path("/sys/class/net").iterdir()}
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    found = {
+        f"link {link}"
+        for link in links
+        if any(link == one.bridge or link.startswith(one.link_prefix) for one in names)
     }
-    return links | names | mounts
+    for place in (str(grid.directory), *(str(one.directory) for one in names)):
+        found |= {f"mount {mount}" for mount in mounts if mount.startswith(f"{place}/")}
+    found |= {f"directory {one.directory}" for one in names if one.directory.exists()}
+    for group in Path("/sys/fs/cgroup").glob("**/p2pgrid/*"):
+        found |= {f"cgroup {group}" for one in names if group.name == one.tag}
+    return found | {f"process of {member.name}" for member in grid.members if member.is_running}
 
 
 def _die_with_parent() -> None:
@@ -150,10 +192,20 @@ def _die_with_parent() -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Ports of which the next is free, too: a node takes both, one for control, one for bulk."""
+    held: list[socket.socket] = []
+    ports: list[int] = []
+    try:
+        while len(ports) < count:
+            first = socket.create_server(("127.0.0.1", 0))
+            held.append(first)
+            port = first.getsockname()[1]
+            with suppress(OSError, OverflowError):
+                held.append(socket.create_server(("127.0.0.1", port + 1)))
+                ports.append(port)
+    finally:
+        for one in held:
+            one.close()
     return ports
 
 

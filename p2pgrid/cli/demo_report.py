@@ -13,10 +13,13 @@ class Report:
 
     def __init__(self, as_json: bool) -> None:
         from rich.console import Console
+        from rich.markup import escape
 
         self.as_json = as_json
         self.seconds: dict[str, float] = {}
         self._console = Console(highlight=False, soft_wrap=True)
+        self._escape = escape
+        """Pages and logs come from outside: what looks like markup in them is not ours."""
 
     @contextmanager
     def step(self, name: str, title: str) -> Iterator[dict[str, Any]]:
@@ -35,9 +38,19 @@ class Report:
         else:
             self._console.print(f"[green]✓[/] {seconds:6.2f} s  [bold]{title}[/]")
             for line in text.splitlines():
-                self._console.print(f"[dim]            {line}[/]", markup=True)
+                self._console.print(f"[dim]            {self._escape(line)}[/]")
 
     def say(self, text: str) -> None:
         """Something for people only."""
         if not self.as_json:
-            self._console.print(text)
+            self._console.print(self._escape(text))
+
+    def warn(self, text: str) -> None:
+        """Something that went wrong and does not end the demo."""
+        if not self.as_json:
+            self._console.print(f"[yellow]{self._escape(text)}[/]")
+
+    def done(self, text: str) -> None:
+        """The last line: all went well."""
+        total = sum(self.seconds.values())
+        self._console.print(f"[green]✓[/] {total:6.2f} s  [bold]{self._escape(text)}[/]")

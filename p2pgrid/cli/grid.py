@@ -16,6 +16,8 @@ from p2pgrid.cli.output import (
     print_json,
 )
 from p2pgrid.errors import BadInput
+from p2pgrid.model.ids import ID_BYTES, NodeId
+from p2pgrid.net.address import join_address, split_address
 from p2pgrid.units import format_tft, parse_tft
 
 
@@ -39,7 +41,10 @@ def grid() -> None:
 @click.option(
     "--balance", "balances", multiple=True, metavar="ACCOUNT=TFT", help="What exists at first."
 )
-@click.option("--seed", "seeds", multiple=True, metavar="ADDRESS", help="Address of a first peer.")
+@click.option(
+    "--seed", "seeds", multiple=True, metavar="ADDRESS",
+    help="Address of a first peer: /ip6/…/tcp/4001/p2p/NODE.",
+)  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default="genesis.cbor",
     show_default=True, help="Where to write it; never over another file.",
@@ -73,7 +78,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
             name,
             witnesses=[_witness(text) for text in witnesses],
             balances=[_balance(text) for text in balances],
-            seeds=seeds,
+            seeds=[_seed(text) for text in seeds],
             created_ms=clock.now_ms(),
             nonce=secrets.token_bytes(16),
         )
@@ -123,6 +128,18 @@ def show(file: Path, as_json: bool) -> None:
             "seeds": genesis.seeds,
         }
     )
+
+
+def _seed(text: str) -> str:
+    """An address whose peer may be written as a node id, too."""
+    transport, part, peer = text.rpartition("/p2p/")
+    if part and len(peer) == 2 * ID_BYTES:
+        try:
+            return join_address(transport, NodeId(bytes.fromhex(peer)))
+        except ValueError:
+            raise BadInput(f"{peer!r} is not a node id of 64 hex digits") from None
+    split_address(text)
+    return text
 
 
 def _witness(text: str) -> tuple[bytes, int]:

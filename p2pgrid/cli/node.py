@@ -24,6 +24,8 @@ from p2pgrid.cli.parameters import Number
 from p2pgrid.config import LOG_LEVELS, read_config
 from p2pgrid.errors import BadInput, Unusable
 from p2pgrid.limits.control import LOG_FILE_BYTES_MAX, LOG_FILES_KEPT
+from p2pgrid.model.ids import NodeId
+from p2pgrid.net.address import peer_text
 from p2pgrid.units import format_bytes
 
 
@@ -90,13 +92,14 @@ def show_id(client: NodeClient, as_json: bool) -> None:
     \b
     Examples:
       p2pgrid node id
+      p2pgrid node id --json | jq -r .peer      as it stands in addresses
     """
     with errors_shown():
-        identity = bytes(keys.open_identity(client.data).verify_key).hex()
+        identity = NodeId(bytes(keys.open_identity(client.data).verify_key))
     if as_json:
-        print_json({"node": identity})
+        print_json({"node": identity.hex(), "peer": peer_text(identity)})
         return
-    click.echo(identity)
+    click.echo(identity.hex())
 
 
 @node.command("status", epilog=EXIT_STATUS)

@@ -60,6 +60,9 @@ def errors_shown() -> Iterator[None]:
         yield
     except GridError as error:
         fail(error)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise click.ClickException(what) from error
 
 
 def print_json(*values: object) -> None:

@@ -1,5 +1,6 @@
 """`p2pgrid run` and `p2pgrid reserve`: make a reservation."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from p2pgrid.cli.client import NodeClient
 from p2pgrid.cli.nearest import ExistingFile
 from p2pgrid.cli.output import (
     EXIT_STATUS,
+    confirm,
     errors_shown,
     follow,
     json_option,
     print_fields,
     print_json,
     print_table,
+    yes_option,
 )
 from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION, Number
 from p2pgrid.errors import NoFittingNode
@@ -59,6 +62,7 @@ except_option = click.option(
 @node_option
 @except_option
 @dry_run_option
+@yes_option
 @json_option
 @click.pass_obj
 def run(client: NodeClient, /, as_json: bool, **wanted: Any) -> None:
@@ -83,6 +87,7 @@ def run(client: NodeClient, /, as_json: bool, **wanted: Any) -> None:
 @node_option
 @except_option
 @dry_run_option
+@yes_option
 @json_option
 @click.pass_obj
 def reserve(client: NodeClient, /, file: Path, as_json: bool, **wanted: Any) -> None:
@@ -141,9 +146,12 @@ def _environment(pairs: tuple[str, ...]) -> dict[str, str]:
 
 def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None:
     with errors_shown():
+        yes = body.pop("yes") or as_json or not sys.stdin.isatty()
         if body.pop("dry_run"):
             _show_candidates(client.post("/reservations/candidates", body), as_json=as_json)
             return
+        if not yes:
+            _ask(client.post("/reservations/candidates", body))
         made = follow(
             client.stream("/reservations", body),
             as_json=as_json,
@@ -163,6 +171,17 @@ def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None
         f"{format_tft(made['deposit'])} TFT deposited"
     )
     click.echo(f"see: p2pgrid reservations logs|show|cancel {made['reservation'][:16]}")
+
+
+def _ask(found: dict[str, Any]) -> None:
+    """Say what it costs, before it does. Nothing is asked when no node fits: that is an error."""
+    if found["fitting"]:
+        best = found["fitting"][0]
+        confirm(
+            f"Deposit {format_tft(best['deposit'])} TFT, for {format_tft(best['price_per_hour'])} "
+            "TFT an hour on the best node? What is not used comes back.",
+            yes=False,
+        )
 
 
 def _show_candidates(found: dict[str, Any], *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from p2pgrid import keys
 from p2pgrid.cli.node import node
 from p2pgrid.config import Config
 from p2pgrid.errors import BadInput, DataInUse, GridError, Unreachable
+from p2pgrid.net.address import node_of_text
 from tests.cli.node import FakeClient, run
 
 STATUS: dict[str, Any] = {
@@ -125,7 +126,8 @@ def test_the_id_is_the_same_every_time(tmp_path: Path) -> None:
     first = run(node, "id", client=client).stdout.strip()
     again = json.loads(run(node, "id", "--json", client=client).stdout)
 
-    assert again == {"node": first}
+    assert again["node"] == first
+    assert node_of_text(again["peer"]).hex() == first
     assert first == bytes(keys.open_identity(client.data).verify_key).hex()
 
 

@@ -1,5 +1,6 @@
 """What was reserved is shown, followed to its very end, and ended only when that was meant."""
 
+import errno
 import json
 from typing import Any
 
@@ -161,3 +162,15 @@ def test_what_is_not_there_is_one_line(command: str) -> None:
     assert isinstance(result.exception, SystemExit)
     assert client.calls[0][0].startswith("/reservations/no%20such%2Fthing%3F")
     assert str(NotFound("nothing at")) in result.stderr
+
+
+def test_a_reader_of_logs_that_goes_away_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `p2pgrid reservations logs 91ab | head`: click ends it without a word."""
+
+    def fail(*_: object) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(module, "_print_log", fail)
+    result = run(reservations, "logs", "91ab", client=FakeClient())
+
+    assert "Broken pipe" not in result.stderr
