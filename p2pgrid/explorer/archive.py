@@ -1,7 +1,7 @@
 """The view together with its disk: what is in the one is in the other."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
 from nacl.signing import SigningKey
@@ -10,28 +10,40 @@ from p2pgrid.crdt.register import RegisterKey, register_key
 from p2pgrid.errors import MalformedRecord, Refused, StoreFailed
 from p2pgrid.explorer.announce import Stamp, next_incarnation, next_stamp
 from p2pgrid.explorer.records import (
+    QUOTAS,
     ExplorerRecord,
     bytes_max_of,
     key_parts,
     reopen_record,
 )
+from p2pgrid.explorer.shelf import Quota
 from p2pgrid.explorer.view import Admission, Refusal, View
+from p2pgrid.limits.explorer import FLIST_NAMES_PER_AUTHOR_MAX
 from p2pgrid.model.ids import NetworkId
 from p2pgrid.store.store import Change, Store, Table
 from p2pgrid.units import TimestampMs
+from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import Signed, sign
 
 log = logging.getLogger(__name__)
 
 _R = TypeVar("_R", bound=ExplorerRecord)
+_OWN_AUTHOR = b"explorer author"
 _INCARNATION = Table.META.key(b"explorer incarnation")
 
 
 class Archive:
     """Loads the view, and stores what it accepts."""
 
-    def __init__(self, store: Store, network: NetworkId, now_ms: Callable[[], TimestampMs]) -> None:
-        self.view = View()
+    def __init__(
+        self,
+        store: Store,
+        network: NetworkId,
+        now_ms: Callable[[], TimestampMs],
+        *,
+        quotas: Mapping[RecordKind, Quota] = QUOTAS,
+    ) -> None:
+        self.view = View(quotas)
         self._store = store
         self._network = network
         self._now_ms = now_ms
@@ -39,13 +51,18 @@ class Archive:
         self._incarnation = next_incarnation(None if last is None else int(last), now_ms())
         self._stamped: dict[RegisterKey, Stamp] = {}
         """The last stamp given out for each of our own registers."""
+        prefix = Table.META.key(_OWN_AUTHOR)
+        for key, _ in store.scan(prefix):
+            self.view.protect(key[len(prefix) :])  # before others could crowd it out
         self._load()
 
     def admit(self, signed: Signed[ExplorerRecord]) -> Admission:
         """Give a verified record to the view, and to the disk what the view took."""
         admission = self.view.accept(signed, self._now_ms())
+        changes = list(map(_removal, admission.dropped))
         if admission.refusal is None:
-            changes = [_entry(signed), *map(_removal, admission.dropped)]
+            changes.append(_entry(signed))
+        if changes:
             try:
                 self._store.write(changes)
             except StoreFailed as error:
@@ -87,12 +104,23 @@ class Archive:
         where = register_key(signed)
         if len(signed.envelope) > bytes_max_of(where.kind):
             raise Refused(f"{where.kind.name} of {len(signed.envelope)} bytes is too large")
-        self.view.protect(where.author)
         refusal = self.view.refusal(signed, self._now_ms())
+        if refusal is None and not self.view.has_place_for(where):  # peers would not take it
+            raise Refused(
+                f"one publisher may have {FLIST_NAMES_PER_AUTHOR_MAX} names of flists in a year, "
+                "withdrawn ones included; reuse a name, or publish with another key"
+            )
         if refusal is not None:
             raise Refused(f"{where.kind.name} is not published: {refusal.name}")
         # The incarnation goes with it: what was sent is never signed anew with other content.
-        await self._store.commit([_entry(signed), (_INCARNATION, b"%d" % self._incarnation)])
+        await self._store.commit(
+            [
+                _entry(signed),
+                (_INCARNATION, b"%d" % self._incarnation),
+                (Table.META.key(_OWN_AUTHOR, where.author), b""),
+            ]
+        )
+        self.view.protect(where.author)
         self.admit(signed)
 
     def _stamp(self, draft: Signed[_R]) -> Stamp:
@@ -115,9 +143,10 @@ class Archive:
                 log.warning("the explorer's store holds a broken record, dropped: %s", error)
                 useless.append(key)
                 continue
-            refusal = self.view.accept(signed, self._now_ms()).refusal
+            admission = self.view.accept(signed, self._now_ms())
+            useless += [_removal(dropped)[0] for dropped in admission.dropped]
             # Machines may start with their clock set back: what is ahead now may be right.
-            if refusal is not None and refusal is not Refusal.AHEAD:
+            if admission.refusal not in (None, Refusal.AHEAD):
                 useless.append(key)
         if useless:
             self._store.write([(key, None) for key in useless])

@@ -1,16 +1,13 @@
 """Which records the explorer holds, how large they may be and how long they count."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from p2pgrid.crdt.register import RegisterKey
 from p2pgrid.errors import MalformedRecord
-from p2pgrid.limits.explorer import (
-    EXPLORER_RECORD_BYTES_MAX,
-    FARM_MEMBERS_BYTES_MAX,
-    NAME_LEASE_MS,
-    NODE_LEASE_MS,
-)
+from p2pgrid.explorer.shelf import Quota
+from p2pgrid.limits import explorer as limits
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
 from p2pgrid.model.ids import NetworkId
@@ -31,17 +28,62 @@ _NAME_HASH_BYTES = 16
 class _Class:
     record: type[ExplorerRecord]
     lease_ms: int
-    bytes_max: int = EXPLORER_RECORD_BYTES_MAX
+    quota: Quota
+    bytes_max: int = limits.EXPLORER_RECORD_BYTES_MAX
 
 
 _CLASSES: dict[int, _Class] = {
-    RecordKind.NODE_ANNOUNCEMENT: _Class(NodeAnnouncement, NODE_LEASE_MS),
-    RecordKind.CAPACITY_UPDATE: _Class(CapacityUpdate, NODE_LEASE_MS),
-    RecordKind.FARM_RECORD: _Class(FarmRecord, NAME_LEASE_MS),
-    RecordKind.FARM_MEMBERS: _Class(FarmMembers, NAME_LEASE_MS, FARM_MEMBERS_BYTES_MAX),
-    RecordKind.FLIST_NAME: _Class(FlistName, NAME_LEASE_MS),
-    RecordKind.HOLDINGS: _Class(Holdings, NODE_LEASE_MS),
+    RecordKind.NODE_ANNOUNCEMENT: _Class(
+        NodeAnnouncement,
+        limits.NODE_LEASE_MS,
+        Quota(limits.NODES_HELD_MAX, limits.ANNOUNCEMENTS_MEMORY_BYTES_MAX),
+    ),
+    RecordKind.CAPACITY_UPDATE: _Class(
+        CapacityUpdate,
+        limits.NODE_LEASE_MS,
+        Quota(limits.NODES_HELD_MAX, limits.CAPACITY_MEMORY_BYTES_MAX),
+    ),
+    RecordKind.FARM_RECORD: _Class(
+        FarmRecord,
+        limits.NAME_LEASE_MS,
+        Quota(limits.FARMS_HELD_MAX, limits.FARMS_MEMORY_BYTES_MAX),
+    ),
+    RecordKind.FARM_MEMBERS: _Class(
+        FarmMembers,
+        limits.NAME_LEASE_MS,
+        Quota(
+            limits.FARMS_HELD_MAX,
+            limits.FARM_MEMBERS_MEMORY_BYTES_MAX,
+            orphan_bytes_max=limits.FARM_MEMBERS_ORPHAN_BYTES_MAX,
+        ),
+        limits.FARM_MEMBERS_BYTES_MAX,
+    ),
+    RecordKind.FLIST_NAME: _Class(
+        FlistName,
+        limits.NAME_LEASE_MS,
+        Quota(
+            limits.FLIST_NAMES_HELD_MAX,
+            limits.FLIST_NAMES_MEMORY_BYTES_MAX,
+            per_author_max=limits.FLIST_NAMES_PER_AUTHOR_MAX,
+            incumbents_stay=False,
+        ),
+    ),
+    RecordKind.HOLDINGS: _Class(
+        Holdings,
+        limits.NODE_LEASE_MS,
+        Quota(limits.HOLDINGS_HELD_MAX, limits.HOLDINGS_MEMORY_BYTES_MAX),
+    ),
 }
+
+QUOTAS: Mapping[RecordKind, Quota] = {RecordKind(kind): one.quota for kind, one in _CLASSES.items()}
+"""How much of each kind a peer holds."""
+
+SENSE_OF: Mapping[RecordKind, RecordKind] = {
+    RecordKind.CAPACITY_UPDATE: RecordKind.NODE_ANNOUNCEMENT,
+    RecordKind.HOLDINGS: RecordKind.NODE_ANNOUNCEMENT,
+    RecordKind.FARM_MEMBERS: RecordKind.FARM_RECORD,
+}
+"""Kinds that say little unless their author's record of another kind is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +102,7 @@ def verify_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord] | N
         MalformedRecord: not a canonical record, or too large for its kind.
         BadSignature: its author did not sign it, or for another grid.
     """
-    kind = decode(_AnyEnvelope, data, bytes_max=FARM_MEMBERS_BYTES_MAX).kind
+    kind = decode(_AnyEnvelope, data, bytes_max=limits.FARM_MEMBERS_BYTES_MAX).kind
     if kind not in _CLASSES:
         return None
     wanted = _CLASSES[kind]
@@ -90,6 +132,16 @@ def lease_ms_of(kind: RecordKind) -> int:
 def bytes_max_of(kind: RecordKind) -> int:
     """How long the envelope of a record of this kind may be."""
     return _CLASSES[kind].bytes_max
+
+
+def memory_bytes_of(signed: Signed[ExplorerRecord]) -> int:
+    """About what holding a record takes of memory, on the safe side."""
+    flists = len(signed.record.flists) if isinstance(signed.record, Holdings) else 0
+    return (
+        limits.RECORD_MEMORY_BYTES
+        + limits.RECORD_MEMORY_FACTOR * len(signed.envelope)
+        + limits.HOLDER_MEMORY_BYTES * flists
+    )
 
 
 def key_parts(key: RegisterKey) -> tuple[bytes, bytes, bytes]:

@@ -5,15 +5,15 @@ Rules, whatever a record came by:
 1. A record from further ahead than clocks differ waits; it may come again later.
 2. A record past its lease is refused, so what was dropped cannot come back.
 3. In each register the newest stays; equal versions with different content are kept as evidence.
-4. One author has a bounded number of registers; of all registers, those not
-   renewed for longest make room. Records of protected authors (our own) stay.
+4. Each kind has its share of places and of memory, and one author a bounded number of
+   registers; `shelf` says which of a kind make room. What protected authors (we) say stays.
 
-Replicas that saw the same records hold the same view. Nothing here does input
-or output: `accept` and `expire` say what to change on the disk.
+Replicas that saw the same records, and have room for them, hold the same view. Nothing here does
+input or output: `accept` and `expire` say what to change on the disk.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar, cast
@@ -30,10 +30,17 @@ from p2pgrid.explorer.query import (
     is_named,
     select_nodes,
 )
-from p2pgrid.explorer.records import ExplorerRecord, lease_ms_of
+from p2pgrid.explorer.records import (
+    QUOTAS,
+    SENSE_OF,
+    ExplorerRecord,
+    lease_ms_of,
+    memory_bytes_of,
+)
+from p2pgrid.explorer.shelf import Quota, Shelf
 from p2pgrid.limits.explorer import (
-    EXPLORER_REGISTERS_MAX,
-    EXPLORER_REGISTERS_PER_AUTHOR_MAX,
+    CONTRADICTIONS_BYTES_MAX,
+    CONTRADICTIONS_MAX,
     EXPLORER_UNWANTED_MAX,
     NODE_FRESH_MS,
     RECORD_AHEAD_MS_MAX,
@@ -62,6 +69,8 @@ class Refusal(Enum):
     """Its time has not come yet."""
     TOO_MANY = 5
     """Its author has as many registers as one may have."""
+    CROWDED = 6
+    """There is no room for it beside what others of its kind say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +88,13 @@ class Admission:
 
     refusal: Refusal | None
     dropped: tuple[RegisterKey, ...] = ()
-    """Registers that made room."""
+    """Registers that made room; also when the record itself was refused."""
 
 
 class View:
     """All that is known of the grid's nodes, farms and flist names."""
 
-    def __init__(
-        self,
-        *,
-        registers_max: int = EXPLORER_REGISTERS_MAX,
-        per_author_max: int = EXPLORER_REGISTERS_PER_AUTHOR_MAX,
-    ) -> None:
+    def __init__(self, quotas: Mapping[RecordKind, Quota] = QUOTAS) -> None:
         self.ids = IdSet()
         """The ids of all records held: what peers reconcile with."""
         self.unwanted: OrderedDict[bytes, None] = OrderedDict()
@@ -99,15 +103,14 @@ class View:
         Stale ones are not among them: it may be our clock that is wrong.
         """
         self.contradictions: dict[RegisterKey, Contradiction] = {}
+        self._contradictions_bytes = 0
         self._registers: Registers[ExplorerRecord] = Registers()
         self._key_of: dict[bytes, RegisterKey] = {}
-        self._of_kind: dict[RecordKind, dict[RegisterKey, None]] = {}
-        self._of_author: Counter[bytes] = Counter()
-        self._least_renewed: OrderedDict[RegisterKey, None] = OrderedDict()
-        self._holders: dict[FlistId, set[NodeId]] = {}
         self._protected: set[bytes] = set()
-        self._registers_max = registers_max
-        self._per_author_max = per_author_max
+        self._shelves = {kind: Shelf(quota, self._protected) for kind, quota in quotas.items()}
+        self._crowded_orphans: OrderedDict[RegisterKey, bytes] = OrderedDict()
+        """Ids of orphans that made room: wanted again when what gives them sense comes."""
+        self._holders: dict[FlistId, set[NodeId]] = {}
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -117,6 +120,13 @@ class View:
     def protect(self, author: bytes) -> None:
         """Never drop records of this author to make room."""
         self._protected.add(author)
+        for shelf in self._shelves.values():
+            shelf.protect(author)
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what all records held take of memory."""
+        return sum(shelf.memory_bytes for shelf in self._shelves.values())
 
     def get(self, key: RegisterKey) -> Signed[ExplorerRecord] | None:
         """The newest record of a register."""
@@ -138,10 +148,14 @@ class View:
         outcome = self._registers.compare(signed).outcome
         if outcome is not Outcome.NEWER:
             return Refusal.KNOWN if outcome is Outcome.SAME else Refusal.OUTDATED
-        is_new_register = self._registers.get(key) is None
-        if is_new_register and self._of_author[key.author] >= self._per_author_max:
+        if key.author not in self._protected and not self.has_place_for(key):
             return Refusal.TOO_MANY
         return None
+
+    def has_place_for(self, key: RegisterKey) -> bool:
+        """Whether the author of a register may have it beside those it has."""
+        is_held = self._registers.get(key) is not None
+        return is_held or self._shelves[key.kind].has_room_for(key.author)
 
     def accept(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> Admission:
         """Take a verified record, unless a rule refuses it."""
@@ -153,12 +167,13 @@ class View:
             if refusal in (Refusal.OUTDATED, Refusal.TOO_MANY):
                 self._forget(signed.id)
             return Admission(refusal)
-        replaced = self._remove(key)
+        replaced = self._take_off(key)
         if replaced is not None:
             self._forget(replaced.id)
         self._registers.merge(signed)
         self._insert(key, signed)
-        return Admission(None, tuple(self._make_room()))
+        dropped = tuple(self._make_room(key.kind))
+        return Admission(Refusal.CROWDED if key in dropped else None, dropped)
 
     def expire(self, now_ms: TimestampMs) -> tuple[RegisterKey, ...]:
         """Drop every record past its lease. O(n)."""
@@ -169,29 +184,41 @@ class View:
 
     def _keep_evidence(self, key: RegisterKey, signed: Signed[ExplorerRecord]) -> None:
         other = self._registers.compare(signed).contradicts
-        if other is not None and len(self.contradictions) < self._registers_max:
-            self.contradictions.setdefault(key, Contradiction(other.envelope, signed.envelope))
+        if other is None or key in self.contradictions:
+            return
+        size = len(other.envelope) + len(signed.envelope)
+        if (
+            len(self.contradictions) < CONTRADICTIONS_MAX
+            and self._contradictions_bytes + size <= CONTRADICTIONS_BYTES_MAX
+        ):
+            self.contradictions[key] = Contradiction(other.envelope, signed.envelope)
+            self._contradictions_bytes += size
 
     def _insert(self, key: RegisterKey, signed: Signed[ExplorerRecord]) -> None:
         self.ids.add(signed.id)
         self.unwanted.pop(signed.id, None)
         self._key_of[signed.id] = key
-        self._of_kind.setdefault(key.kind, {})[key] = None
-        self._of_author[key.author] += 1
-        self._least_renewed[key] = None
+        is_orphan = key.kind in SENSE_OF and not self._gives_sense(SENSE_OF[key.kind], key.author)
+        self._shelves[key.kind].put(key, memory_bytes_of(signed), is_orphan=is_orphan)
+        self._tell_dependents(key, is_orphan=False)
         if isinstance(signed.record, Holdings):
             for flist in signed.record.flists:
                 self._holders.setdefault(flist, set()).add(signed.record.node)
 
     def _remove(self, key: RegisterKey) -> Signed[ExplorerRecord] | None:
+        signed = self._take_off(key)
+        if signed is not None:
+            self._shelves[key.kind].remove(key)
+            self._tell_dependents(key, is_orphan=True)
+        return signed
+
+    def _take_off(self, key: RegisterKey) -> Signed[ExplorerRecord] | None:
+        """Empty a register but keep its place on the shelf."""
         signed = self._registers.drop(key)
         if signed is None:
             return None
         self.ids.discard(signed.id)
-        del self._key_of[signed.id], self._of_kind[key.kind][key], self._least_renewed[key]
-        self._of_author[key.author] -= 1
-        if not self._of_author[key.author]:
-            del self._of_author[key.author]
+        del self._key_of[signed.id]
         if isinstance(signed.record, Holdings):
             for flist in signed.record.flists:
                 self._holders.get(flist, set()).discard(signed.record.node)
@@ -199,17 +226,32 @@ class View:
                     self._holders.pop(flist, None)
         return signed
 
-    def _make_room(self) -> Iterator[RegisterKey]:
-        while len(self._registers) > self._registers_max:
-            oldest = next(
-                (key for key in self._least_renewed if key.author not in self._protected), None
-            )
-            if oldest is None:
-                return
-            evicted = self._remove(oldest)
-            if evicted is not None:
-                self._forget(evicted.id)
-            yield oldest
+    def _gives_sense(self, kind: RecordKind, author: bytes) -> bool:
+        return self._registers.get(RegisterKey(kind, author, b"")) is not None
+
+    def _tell_dependents(self, key: RegisterKey, *, is_orphan: bool) -> None:
+        """Records of the same author that a register gives sense to have it, or lost it."""
+        for kind, sense in SENSE_OF.items():
+            if sense is not key.kind:
+                continue
+            self._shelves[kind].adopt(key.author, is_orphan=is_orphan)
+            if not is_orphan:
+                crowded = self._crowded_orphans.pop(RegisterKey(kind, key.author, b""), None)
+                if crowded is not None:
+                    self.unwanted.pop(crowded, None)
+
+    def _make_room(self, kind: RecordKind) -> Iterator[RegisterKey]:
+        """Drop what is too much of one kind, so that a flood of it moves no other."""
+        while (key := self._shelves[kind].next_to_go()) is not None:
+            evicted = self._remove(key)
+            assert evicted is not None
+            self._forget(evicted.id)
+            sense = SENSE_OF.get(kind)
+            if sense is not None and not self._gives_sense(sense, key.author):
+                self._crowded_orphans[key] = evicted.id
+                if len(self._crowded_orphans) > EXPLORER_UNWANTED_MAX:
+                    self._crowded_orphans.popitem(last=False)
+            yield key
 
     def _forget(self, identity: bytes) -> None:
         self.unwanted[identity] = None
@@ -262,7 +304,7 @@ class View:
         )
 
     def _all(self, cls: type[_R], now_ms: TimestampMs) -> Iterator[Signed[_R]]:
-        for key in self._of_kind.get(kind_of(cls), ()):
+        for key in self._shelves[kind_of(cls)]:
             signed = self._registers.get(key)
             assert signed is not None
             if not _is_stale(signed, now_ms):

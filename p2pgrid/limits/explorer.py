@@ -1,6 +1,6 @@
 """Limits of the explorer."""
 
-from p2pgrid.units import HOUR_MS, KIB, SECOND_MS
+from p2pgrid.units import HOUR_MS, KIB, MIB, SECOND_MS
 
 RECORD_AHEAD_MS_MAX = 10 * 60 * SECOND_MS
 """Clocks of honest nodes differ by less; a record from further ahead waits until its time comes."""
@@ -35,14 +35,70 @@ EXPLORER_RECORD_BYTES_MAX = 4 * KIB
 FARM_MEMBERS_BYTES_MAX = 40 * KIB
 """A record that lists the most nodes a farm may have."""
 
-EXPLORER_REGISTERS_MAX = 100_000
-"""Records held, about 200 MB of memory; beyond, those not renewed for longest make room."""
+NODES_HELD_MAX = 25_000
+"""Announcements, and updates of capacity: 2.5 times the grid that full peers are made for."""
 
-EXPLORER_REGISTERS_PER_AUTHOR_MAX = 1000
-"""Records of one key: a publisher has that many names of flists."""
+FARMS_HELD_MAX = 10_000
+"""Farms, and lists of their members."""
 
-EXPLORER_UNWANTED_MAX = 50_000
-"""Ids of outdated records remembered, so that peers that still hold them are not asked again."""
+FLIST_NAMES_HELD_MAX = 20_000
+"""Names of flists of all publishers."""
+
+HOLDINGS_HELD_MAX = 10_000
+"""Nodes that say which flists they can serve."""
+
+FLIST_NAMES_PER_AUTHOR_MAX = 100
+"""Names of one publisher; keys are free, so this only keeps one that is broken in bounds."""
+
+EXPLORER_REGISTERS_MAX = (
+    2 * NODES_HELD_MAX + 2 * FARMS_HELD_MAX + FLIST_NAMES_HELD_MAX + (HOLDINGS_HELD_MAX)
+)
+"""Records of all kinds that one honest peer may hold."""
+
+EXPLORER_MEMORY_BYTES_MAX = 208 * MIB
+"""What the records of all kinds take; the shares below add up to it."""
+
+ANNOUNCEMENTS_MEMORY_BYTES_MAX = 64 * MIB
+"""Announcements: 2.5 KiB each when all places are taken."""
+
+CAPACITY_MEMORY_BYTES_MAX = 36 * MIB
+"""Updates of capacity: 1.5 KiB each."""
+
+FARMS_MEMORY_BYTES_MAX = 24 * MIB
+"""Farms: 2.4 KiB each."""
+
+FARM_MEMBERS_MEMORY_BYTES_MAX = 24 * MIB
+"""Lists of members: one node takes 110 bytes, so 200,000 nodes in all."""
+
+FARM_MEMBERS_ORPHAN_BYTES_MAX = 2 * MIB
+"""Of these, lists whose farm is not known: it may come a moment later, and keys are free."""
+
+FLIST_NAMES_MEMORY_BYTES_MAX = 32 * MIB
+"""Names of flists: 1.6 KiB each."""
+
+HOLDINGS_MEMORY_BYTES_MAX = 28 * MIB
+"""Holdings: one flist takes 350 bytes, so 70,000 in all."""
+
+RECORD_MEMORY_BYTES = 1000
+"""What a record takes in memory however short it is: objects, its id, its places in indexes."""
+
+RECORD_MEMORY_FACTOR = 3
+"""What each byte of an envelope takes in memory: itself, and the texts and ids made of it."""
+
+HOLDER_MEMORY_BYTES = 250
+"""What one flist of a Holdings record takes in the index of holders, when no other has it."""
+
+CONTRADICTIONS_MAX = 1000
+"""Proofs that an author said two things at once; the first ones are kept."""
+
+CONTRADICTIONS_BYTES_MAX = 2 * MIB
+"""Envelopes of these proofs."""
+
+EXPLORER_UNWANTED_MAX = EXPLORER_REGISTERS_MAX
+"""Ids of outdated records remembered, so that peers that still hold them are not asked again.
+
+As many as an honest peer may hold: what makes room here and not there is not fetched in a loop.
+"""
 
 PULL_PAUSES_SECONDS = (2.0, 5.0, 10.0, 20.0)
 """Between the first pulls after a start: gossip reaches a new node once its mesh has formed."""

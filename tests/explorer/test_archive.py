@@ -7,12 +7,25 @@ import pytest
 from p2pgrid.errors import Refused
 from p2pgrid.explorer.announce import announcement_of
 from p2pgrid.explorer.archive import Archive
-from p2pgrid.limits.explorer import NODE_LEASE_MS
+from p2pgrid.explorer.records import QUOTAS
+from p2pgrid.explorer.shelf import Quota
+from p2pgrid.limits.explorer import FLIST_NAMES_PER_AUTHOR_MAX, NODE_LEASE_MS
+from p2pgrid.model.ids import FlistId
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Table
-from p2pgrid.units import HOUR_MS, TimestampMs
+from p2pgrid.units import HOUR_MS, MIB, TimestampMs
 from p2pgrid.wire.kinds import RecordKind
-from tests.explorer.grid import GRID, HARDWARE, NOW, announced, facts, farm_record, key_of, node_of
+from tests.explorer.grid import (
+    GRID,
+    HARDWARE,
+    NOW,
+    announced,
+    facts,
+    farm_record,
+    flist_name,
+    key_of,
+    node_of,
+)
 
 
 def archive_of(store: MemoryStore, now_ms: int = NOW) -> Archive:
@@ -90,3 +103,31 @@ async def test_what_is_too_large_or_too_old_is_not_kept() -> None:
     large = facts(1, hardware=replace(HARDWARE, gpus=("g" * 128,) * 60))
     with pytest.raises(Refused, match="too large"):
         await archive.sign_next(key_of(1), lambda stamp: announcement_of(large, stamp))
+
+
+async def test_a_start_holds_no_more_than_its_share_and_loses_nothing_of_our_own() -> None:
+    store = MemoryStore()
+    archive = archive_of(store)
+    await archive.keep(announced(2))
+    for number in range(3, 30):
+        archive.admit(announced(number))
+    few = {**QUOTAS, RecordKind.NODE_ANNOUNCEMENT: Quota(5, MIB)}
+    again = Archive(store, GRID, lambda: NOW, quotas=few)
+    assert len(again.view) == 5
+    assert again.view.node(node_of(2), now_ms=NOW) is not None
+    assert len(list(store.scan(Table.REGISTER.value))) == 5
+
+    for number in range(30, 40):
+        again.admit(announced(number))
+    assert len(list(store.scan(Table.REGISTER.value))) == 5
+    assert again.view.node(node_of(2), now_ms=NOW) is not None
+
+
+async def test_names_that_peers_would_not_take_are_refused_with_the_reason() -> None:
+    archive = archive_of(MemoryStore())
+    flist = FlistId(bytes(32))
+    for number in range(FLIST_NAMES_PER_AUTHOR_MAX):
+        await archive.keep(flist_name(1, f"n{number}", flist))
+    with pytest.raises(Refused, match="100 names"):
+        await archive.keep(flist_name(1, "more", flist))
+    await archive.keep(flist_name(1, "n0", flist, sequence=1))

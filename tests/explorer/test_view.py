@@ -1,22 +1,38 @@
 """The view is the same whatever order records come in, and its rules hold for each of them."""
 
-from typing import Any
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pgrid.explorer.query import NodeFilter, Presence
-from p2pgrid.explorer.records import ExplorerRecord
-from p2pgrid.explorer.view import Refusal, View
-from p2pgrid.limits.explorer import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS, RECORD_AHEAD_MS_MAX
+from p2pgrid.crdt.register import register_key
+from p2pgrid.explorer.query import Presence
+from p2pgrid.explorer.records import QUOTAS, ExplorerRecord, memory_bytes_of, verify_record
+from p2pgrid.explorer.view import Admission, Refusal, View
+from p2pgrid.limits.explorer import (
+    CONTRADICTIONS_BYTES_MAX,
+    CONTRADICTIONS_MAX,
+    EXPLORER_MEMORY_BYTES_MAX,
+    EXPLORER_UNWANTED_MAX,
+    NAME_LEASE_MS,
+    NODE_FRESH_MS,
+    NODE_LEASE_MS,
+    RECORD_AHEAD_MS_MAX,
+)
 from p2pgrid.model.capacity import Capacity
-from p2pgrid.model.ids import FlistId
+from p2pgrid.model.farm import FarmMembers
+from p2pgrid.model.ids import FarmId, FlistId, NodeId
 from p2pgrid.model.node import NodeStatus
-from p2pgrid.units import TimestampMs
-from p2pgrid.wire.signed import Signed
+from p2pgrid.units import KIB, MIB, TimestampMs
+from p2pgrid.wire.kinds import RecordKind
+from p2pgrid.wire.signed import Signed, sign
 from tests.explorer.grid import (
     FARM,
+    GRID,
     NOW,
     TOTAL,
     announced,
@@ -24,9 +40,12 @@ from tests.explorer.grid import (
     farm_record,
     flist_name,
     holdings,
+    key_of,
     node_of,
     updated,
 )
+
+EMPTY_VIEW_BYTES = 64 * KIB
 
 POOL: list[Signed[ExplorerRecord]] = [
     *(announced(n, sequence=s, version=f"{s}") for n in (1, 2) for s in (0, 1)),
@@ -187,29 +206,172 @@ def test_withdrawn_names_are_not_listed() -> None:
     assert view.flist_names(now_ms=NOW) == ()
 
 
+def crowded(kind: RecordKind, **changes: Any) -> View:
+    """A view with little room for one kind."""
+    return View({**QUOTAS, kind: replace(QUOTAS[kind], **changes)})
+
+
 def test_one_author_cannot_fill_the_view() -> None:
-    view = View(per_author_max=3)
+    view = crowded(RecordKind.FLIST_NAME, per_author_max=3)
     names = [flist_name(1, f"n{n}", FlistId(bytes(32))) for n in range(4)]
     refusals = [view.accept(name, NOW).refusal for name in names]
     assert refusals == [None, None, None, Refusal.TOO_MANY]
     assert view.accept(flist_name(1, "n0", None, sequence=1), NOW).refusal is None
     assert view.accept(announced(2), NOW).refusal is None
-
-
-def test_who_was_not_heard_of_for_longest_makes_room_but_never_ourselves() -> None:
-    view = View(registers_max=3)
     view.protect(node_of(1))
+    assert view.accept(names[3], NOW).refusal is None
+
+
+def test_a_flood_of_new_keys_moves_nobody_who_is_there() -> None:
+    view = crowded(RecordKind.NODE_ANNOUNCEMENT, registers_max=10)
+    incumbents = {node_of(number) for number in range(1, 11)}
+    for number in range(1, 61):
+        view.accept(announced(number), NOW)
+        view.accept(announced(number % 10 + 1, sequence=number), NOW)
+    assert len(view) == len(view.ids) == 10
+    assert {row.node for row in view.nodes(now_ms=NOW)} == incumbents
+
+
+def test_ourselves_are_never_crowded_out() -> None:
+    view = crowded(RecordKind.NODE_ANNOUNCEMENT, registers_max=2)
+    view.accept(announced(1), NOW)
+    view.accept(announced(2), NOW)
+    view.protect(node_of(3))
+    assert view.accept(announced(3), NOW) == Admission(None, (register_key(announced(2)),))
+    assert {row.node for row in view.nodes(now_ms=NOW)} == {node_of(1), node_of(3)}
+
+
+def test_names_move_no_node_and_no_farm() -> None:
+    view = crowded(RecordKind.FLIST_NAME, registers_max=20, per_author_max=10)
+    others = [announced(1), updated(1, TOTAL), farm_record(), farm_members(1)]
+    for one in others:
+        view.accept(one, NOW)
+    for number in range(2, 12):
+        for title in range(12):
+            view.accept(flist_name(number, f"n{title}", FlistId(bytes(32))), NOW)
+    assert len(view.flist_names(now_ms=NOW)) == 20
+    assert all(one.id in view.ids for one in others)
+
+
+def test_publishers_of_most_names_make_room_first_then_the_least_renewed() -> None:
+    view = crowded(RecordKind.FLIST_NAME, registers_max=8)
+    modest = [flist_name(number, "web", FlistId(bytes(32))) for number in (1, 2)]
+    for one in modest:
+        view.accept(one, NOW)
+    for title in range(20):
+        view.accept(flist_name(3, f"n{title}", FlistId(bytes(32))), NOW)
+    assert all(one.id in view.ids for one in modest)
+    assert {name.title for name in view.flist_names("", now_ms=NOW)} == {
+        "web", *(f"n{n}" for n in range(14, 20))
+    }  # fmt: skip
+
+    for number in range(4, 10):
+        view.accept(flist_name(number, "x", FlistId(bytes(32))), NOW)
+    renewed = flist_name(1, "web", FlistId(bytes(32)), sequence=1)
+    view.accept(renewed, NOW)
+    view.accept(flist_name(10, "x", FlistId(bytes(32))), NOW)
+    assert renewed.id in view.ids
+    assert modest[1].id not in view.ids
+
+
+def members_of(number: int, count: int) -> Signed[ExplorerRecord]:
+    """A list of so many nodes by the farm of a free key."""
+    farm = FarmMembers(
+        farm=FarmId(node_of(number)), incarnation=1, sequence=0, time_ms=NOW,
+        nodes=tuple(NodeId(number.to_bytes(16) + n.to_bytes(16)) for n in range(count)),
+    )  # fmt: skip
+    return sign(farm, key_of(number), GRID)
+
+
+def test_large_records_are_bounded_by_what_they_take_of_memory() -> None:
+    view = crowded(RecordKind.FARM_MEMBERS, memory_bytes_max=MIB, orphan_bytes_max=None)
+    for number in range(1, 31):
+        view.accept(members_of(number, 1000), NOW)
+    assert MIB // 2 < view.memory_bytes <= MIB
+    assert len(view) == len(view.ids) < 12
+
+
+def test_lists_of_unknown_farms_have_little_room_and_come_when_the_farm_does() -> None:
+    room = memory_bytes_of(members_of(1, 10)) * 2
+    view = crowded(RecordKind.FARM_MEMBERS, orphan_bytes_max=room)
+    for number in (1, 2):
+        view.accept(members_of(number, 10), NOW)
+    own = farm_members(1, 2, 3)
+    assert view.accept(own, NOW).refusal is Refusal.CROWDED
+    assert own.id in view.unwanted
+
+    view.accept(farm_record(), NOW)
+    assert own.id not in view.unwanted
+    assert view.accept(own, NOW).refusal is None
+    assert view.accept(members_of(4, 10), NOW).refusal is Refusal.CROWDED
+    (farm,) = view.farms(now_ms=NOW)
+    assert farm.nodes == (node_of(1), node_of(2), node_of(3))
+
+
+def test_what_nodes_say_of_themselves_moves_what_nobody_announced() -> None:
+    view = crowded(RecordKind.HOLDINGS, registers_max=3)
+    flist = FlistId(bytes(32))
     for number in (1, 2, 3):
-        view.accept(announced(number), NOW)
-    view.accept(announced(2, sequence=1), NOW)
-    admission = view.accept(announced(4), NOW)
-    assert [key.author for key in admission.dropped] == [node_of(3)]
-    kept = view.nodes(NodeFilter(), now_ms=NOW)
-    assert {row.node for row in kept} == {node_of(1), node_of(2), node_of(4)}
+        view.accept(holdings(number, flist), NOW)
+    view.accept(announced(4), NOW)
+    assert view.accept(holdings(4, flist), NOW).refusal is None
+    assert node_of(4) in view.holders(flist, now_ms=NOW)
+    view.accept(announced(1), NOW)
+    for number in range(5, 9):
+        view.accept(holdings(number, flist), NOW)
+    assert {node_of(1), node_of(4)} <= set(view.holders(flist, now_ms=NOW))
 
 
-def test_a_flood_of_new_keys_leaves_a_bounded_view() -> None:
-    view = View(registers_max=10)
-    for number in range(1, 60):
-        view.accept(announced(number), NOW)
-    assert len(view) == len(view.ids) == len(view.nodes(now_ms=NOW)) == 10
+def test_what_made_room_is_not_wanted_again_however_much_it_is() -> None:
+    assert sum(quota.registers_max for quota in QUOTAS.values()) <= EXPLORER_UNWANTED_MAX
+    view = crowded(RecordKind.FLIST_NAME, registers_max=2)
+    names = [flist_name(number, "web", FlistId(bytes(32))) for number in range(1, 8)]
+    for one in names:
+        view.accept(one, NOW)
+    for one in names:
+        assert (one.id in view.ids) != (one.id in view.unwanted)
+
+
+def test_the_shares_of_memory_add_up() -> None:
+    shares = sum(quota.memory_bytes_max for quota in QUOTAS.values())
+    assert shares == EXPLORER_MEMORY_BYTES_MAX
+
+
+def test_the_estimate_of_memory_is_not_below_what_records_take() -> None:
+    """Python's own count of what is allocated, for records of all sizes."""
+    makers: list[Callable[[int], Signed[ExplorerRecord]]] = [
+        announced,
+        lambda n: announced(n, addresses=("a" * 200,) * 16),
+        lambda n: updated(n, TOTAL),
+        lambda n: flist_name(n, "web", FlistId(bytes(32))),
+        lambda n: holdings(n, *(FlistId(bytes([n, k]) * 16) for k in range(100))),
+        lambda n: members_of(n, 1),
+        lambda n: members_of(n, 1000),
+    ]
+    for make in makers:
+        envelopes = [make(number).envelope for number in range(1, 60)]
+        tracemalloc.start()
+        view = View()
+        for envelope in envelopes:
+            signed = verify_record(bytes(bytearray(envelope)), GRID)
+            assert signed is not None
+            view.accept(signed, NOW)
+        taken = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert taken < 1.2 * view.memory_bytes + EMPTY_VIEW_BYTES
+
+
+def test_evidence_is_bounded() -> None:
+    view = View()
+    for number in range(1, CONTRADICTIONS_MAX + 20):
+        for version in ("1", "2"):
+            view.accept(announced(number, version=version), NOW)
+    assert len(view.contradictions) == CONTRADICTIONS_MAX
+    view = View()
+    for number in range(1, 40):
+        first = members_of(number, 1000)
+        lie = replace(cast(FarmMembers, first.record), nodes=())
+        view.accept(first, NOW)
+        view.accept(sign(lie, key_of(number), GRID), NOW)
+    kept = sum(len(one.first) + len(one.second) for one in view.contradictions.values())
+    assert kept <= CONTRADICTIONS_BYTES_MAX
