@@ -60,9 +60,11 @@ def errors_shown() -> Iterator[None]:
         yield
     except GridError as error:
         fail(error)
+    except BrokenPipeError:
+        raise  # whoever read our output has enough of it; click ends quietly
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise click.ClickException(what) from error
+        raise click.ClickException(plain(what)) from error
 
 
 def print_json(*values: object) -> None:

@@ -1,5 +1,6 @@
 """People get aligned lines that steer no terminal; programs get one object a line."""
 
+import errno
 import io
 import json
 from collections.abc import Callable
@@ -83,6 +84,17 @@ def test_the_kind_of_error_is_the_exit_status(error: GridError, status: int) -> 
     assert result.exit_code == status
     assert result.stdout == ""
     assert "Error: x" in result.stderr
+
+
+def test_what_the_system_refuses_is_one_line_too() -> None:
+    def fail() -> None:
+        with errors_shown():
+            raise PermissionError(errno.EACCES, "Permission denied", "/root/x")
+
+    result = printed(fail)
+
+    assert result.exit_code == 1
+    assert result.stderr == "Error: /root/x: Permission denied\n"
 
 
 def test_tables_are_aligned() -> None:
