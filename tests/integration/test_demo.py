@@ -1,12 +1,17 @@
 """The demo does the whole main job, its figures add up, and it leaves nothing."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from p2pgrid.cli.client import NodeClient
 from p2pgrid.units import TFT
+from tests.integration.conftest import p2pgrid
 from tests.leftovers import leftovers, wait_until_gone
 
 STEPS = [
@@ -53,3 +58,31 @@ def test_a_directory_that_holds_something_is_not_used() -> None:
 
     assert done.returncode == 2
     assert "/etc is not empty" in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ctrl_c_ends_what_was_started_by_hand_too(tmp_path: Path) -> None:
+    """A terminal sends the signal to every process of the foreground at once."""
+    before = leftovers()
+    kept = tmp_path / "kept"
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "p2pgrid", "demo", "--nodes", "2", "--keep", str(kept)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "stays up until Ctrl-C" in line:
+            break
+    consumer = NodeClient(kept / "grid" / "consumer")
+    name = consumer.get("/flists")[0]["name"]
+    words = ["run", name, "--cores", "0.1", "--memory", "64M", "--disk", "16M", "--json"]
+    p2pgrid(consumer.data, *words, check=True)
+
+    os.killpg(demo.pid, signal.SIGINT)
+    told, complaints = demo.communicate(timeout=60)
+
+    assert demo.returncode == 0, complaints
+    assert "nothing was left behind" in told
+    assert not wait_until_gone(before)
