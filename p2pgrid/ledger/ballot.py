@@ -83,7 +83,9 @@ class Ballot:
             self._on_behind(asker)
         signature = None
         if judged.accepted:
-            message = vote_message(vote_for(judged.accepted, ours), archive.network)
+            accepted = frozenset(judged.accepted)
+            envelopes = [one.signed.envelope for one in candidates if one.signed.id in accepted]
+            message = vote_message(vote_for(envelopes, ours), archive.network)
             signature = sign_message(message, self._key)
         log.debug("voted for %d of %d operations", len(judged.accepted), len(candidates))
         return encode(VoteAnswer(refusals=judged.refusals, signature=signature))

@@ -258,7 +258,7 @@ class Entry:
         if (len(refused) < len(operations)) != (answer.signature is not None):
             raise BrokenProtocol("a witness signed nothing, or signed without accepting anything")
         if answer.signature is not None:
-            left = [identity for identity in operations if identity not in refused]
+            left = [one.envelope for one in proposal.without(refused)]
             vote = vote_for(left, self._witnesses)
             if not is_signed_by(witness, vote_message(vote, self._network), answer.signature):
                 raise BadSignature("a vote is not signed by its witness")
@@ -275,7 +275,7 @@ class Entry:
             if self._weight(signatures) < self._witnesses.quorum:
                 continue
             operations = proposal.without(refused)
-            vote = vote_for([one.id for one in operations], self._witnesses)
+            vote = vote_for([one.envelope for one in operations], self._witnesses)
             certificate = assemble(vote, signatures, self._witnesses)
             assert certificate is not None, "the weight was there"
             for one in operations:

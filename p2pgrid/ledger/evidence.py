@@ -86,12 +86,12 @@ def _clash(one: Verified, other: Verified) -> tuple[bytes, int, int] | None:
 
 def _proven(verified: Verified, index: int, signer: int) -> ProvenVote:
     certificate = verified.batch.certificate
-    identities = [identity for identity, _ in verified.operations]
+    envelopes = verified.batch.operations
     return ProvenVote(
-        operation=verified.batch.operations[index],
+        operation=envelopes[index],
         index=index,
-        count=len(identities),
-        path=merkle_path(identities, index),
+        count=len(envelopes),
+        path=merkle_path(envelopes, index),
         vote=certificate.vote,
         signature=certificate.signatures[certificate.signer_indexes.index(signer)],
     )
@@ -124,7 +124,7 @@ def verify_evidence(
 
 def _voted_operation(proven: ProvenVote, witness: NodeId, network: NetworkId) -> Signed[Operation]:
     signed = verify(Operation, proven.operation, network)
-    root = root_of_path(signed.id, proven.index, proven.count, proven.path)
+    root = root_of_path(proven.operation, proven.index, proven.count, proven.path)
     if root != proven.vote.root:
         raise BrokenProtocol("the vote is for other operations")
     if not is_signed_by(witness, vote_message(proven.vote, network), proven.signature):

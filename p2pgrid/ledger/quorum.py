@@ -9,7 +9,7 @@ import trio
 
 from p2pgrid.errors import Conflicting, GridError, PeerError, Refused, StoreFailed, Unreachable
 from p2pgrid.ledger.archive import Archive
-from p2pgrid.ledger.certificate import Verified, merkle_root
+from p2pgrid.ledger.certificate import Verified
 from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
 from p2pgrid.ledger.evidence import convict_account
 from p2pgrid.ledger.rules import MAY_PASS, refused
@@ -174,7 +174,7 @@ class Quorum:
 
     async def _keep(self, certified: Certified) -> None:
         operations = tuple((one.id, one.record) for one in certified.operations)
-        root = merkle_root([identity for identity, _ in operations])
+        root = certified.batch.certificate.root
         try:
             await self._around.keep(Verified(root, operations, certified.batch))
         except StoreFailed as error:

@@ -76,7 +76,8 @@ class Vote:
     epoch: int
     witness_set_hash: bytes
     root: bytes
-    """Merkle root of the ids of the operations voted for, in their order."""
+    """Merkle root over the envelopes of the operations voted for, in their order: it
+    binds their signatures too."""
 
     def __post_init__(self) -> None:
         require_ids(RecordId(self.witness_set_hash), RecordId(self.root))

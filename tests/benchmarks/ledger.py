@@ -119,8 +119,7 @@ def _certify(
     done = []
     witnesses = first_witnesses(genesis)
     for operations, answer in zip(_batches(envelopes), answers, strict=True):
-        ids = [verify(Operation, one, network).id for one in operations]
-        vote = vote_for(ids, witnesses)
+        vote = vote_for(operations, witnesses)
         assert answer.signature == sign_message(vote_message(vote, network), key_of("witness0"))
         certificate = assemble(vote, {witness: answer.signature}, witnesses)
         assert certificate is not None

@@ -124,7 +124,7 @@ def certify(
 ) -> CertifiedBatch:
     """A batch with the votes of `signers`, else of all witnesses; asks nobody."""
     witnesses: WitnessSet = first_witnesses(genesis)
-    vote = vote_for([one.id for one in operations], witnesses)
+    vote = vote_for([one.envelope for one in operations], witnesses)
     message = vote_message(vote, genesis.network)
     names = signers or witness_names(len(genesis.witnesses))
     signatures = {node_of(name): sign_message(message, key_of(name)) for name in names}

@@ -52,7 +52,7 @@ async def test_signs_for_what_it_accepts_and_has_it_on_disk(count: int) -> None:
     store, operations = MemoryStore(), payments(count)
     data = await ballot_of(WITNESS, store).answer(ASKER, encode(request(*operations)))
     answer = decode(VoteAnswer, data, bytes_max=FRAME_BYTES_MAX)
-    message = vote_message(vote_for([one.id for one in operations], WITNESSES), NETWORK)
+    message = vote_message(vote_for([one.envelope for one in operations], WITNESSES), NETWORK)
 
     assert answer.signature is not None
     assert is_signed_by(node_of(WITNESS), message, answer.signature)

@@ -28,7 +28,7 @@ from p2pgrid.limits.ledger import BATCH_OPERATION_BYTES_MAX
 from p2pgrid.limits.net import GOSSIP_BYTES_MAX
 from p2pgrid.model.certificate import Certificate, CertifiedBatch
 from p2pgrid.wire.codec import decode, encode
-from p2pgrid.wire.signed import sign_message
+from p2pgrid.wire.signed import open_envelope, sign_message
 from tests.ledger.grids import (
     Chain,
     certify,
@@ -160,6 +160,32 @@ def test_a_batch_is_refused_with_other_operations() -> None:
     verify_batch(batch, first_witnesses(genesis), genesis.network)
     with pytest.raises(BrokenProtocol):
         verify_batch(swapped, first_witnesses(genesis), genesis.network)
+
+
+def without_signature(envelope: bytes) -> bytes:
+    opened = open_envelope(envelope)
+    return encode(replace(opened, signature=bytes(64)))
+
+
+def test_a_certificate_binds_the_signatures_of_its_operations() -> None:
+    """With one spoilt, a second spend of that account could not be proven any more."""
+    genesis = genesis_of(4)
+    witnesses, signed = first_witnesses(genesis), Chain(genesis, "alice").next(pay("bob", 1))
+    batch = certify(genesis, [signed])
+    proof = prove(verify_batch(batch, witnesses, genesis.network), signed.id)
+    spoilt = without_signature(signed.envelope)
+
+    with pytest.raises(BrokenProtocol):
+        verify_batch(replace(batch, operations=(spoilt,)), witnesses, genesis.network)
+    with pytest.raises(BrokenProtocol):
+        verify_proof(replace(proof, operation=spoilt), witnesses, genesis.network)
+
+
+def test_the_tree_stays_as_it_is() -> None:
+    """Others must come to the same root: blake2b-256, persons p2pgrid.leaf and p2pgrid.node."""
+    assert merkle_root([b"a", b"b", b"c"]).hex() == (
+        "f8eee39503a9f7ddd4eb54224f46dc63090d77e65dbbff5843a34fcb22e00f1d"
+    )
 
 
 def test_a_proof_holds_for_its_operation_only() -> None:

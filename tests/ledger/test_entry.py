@@ -53,7 +53,11 @@ def answer(
 ) -> VoteAnswer:
     refused = refusals or {}
     ids = [verify(Operation, one, NETWORK).id for one in request.operations]
-    left = [one for one in ids if one not in refused]
+    left = [
+        envelope
+        for one, envelope in zip(ids, request.operations, strict=True)
+        if one not in refused
+    ]
     signature = None
     if left:
         message = vote_message(vote_for(left, WITNESSES), NETWORK)

@@ -181,7 +181,7 @@ def test_votes_of_two_epochs_do_not_exclude_each_other() -> None:
     votes = []
     for witnesses, amount in zip(sets, (1, 2), strict=True):
         signed = chain.fork(pay("bob", amount))
-        vote = vote_for([signed.id], witnesses)
+        vote = vote_for([signed.envelope], witnesses)
         votes.append(
             ProvenVote(
                 operation=signed.envelope,

@@ -207,9 +207,8 @@ class Node:
         judged = self.witness.judge([Candidate(one, True) for one in operations], self.grid.clock)
         signature = None
         if judged.accepted:
-            message = vote_message(
-                vote_for(judged.accepted, self.grid.witnesses), self.grid.network
-            )
+            envelopes = [one.envelope for one in operations if one.id in judged.accepted]
+            message = vote_message(vote_for(envelopes, self.grid.witnesses), self.grid.network)
             signature = sign_message(message, key_of(self.name))
         answer = VoteAnswer(refusals=judged.refusals, signature=signature)
         accepted = [one for one in operations if one.id in judged.accepted]
