@@ -108,7 +108,7 @@ class Gossip:
         """See `Network.subscribe`."""
         assert topic not in self._inboxes, f"{topic} is subscribed to already"
         inbox = self._inboxes[topic] = Inbox(validate)
-        self._pubsub.set_topic_validator(topic.value, self._consumer(inbox), False)  # noqa: FBT003
+        self._pubsub.set_topic_validator(topic.value, self._consumer(inbox), False)  # noqa: FBT003 - libp2p has it so
         if self._nursery is not None:
             self._nursery.start_soon(self._pubsub.subscribe, topic.value)
         return inbox.messages

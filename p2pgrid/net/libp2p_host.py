@@ -66,7 +66,7 @@ async def open_host(key: SigningKey, listen: Sequence[str]) -> AsyncGenerator[IH
     network = swarm_of(host)
     network.retry_config = RetryConfig(max_retries=0)
     network.auto_connector.maybe_connect = trio.lowlevel.checkpoint  # type: ignore[method-assign]  # we choose our peers
-    network.auto_connector.record_disconnect = _forget  # type: ignore[method-assign]
+    network.auto_connector.record_disconnect = _forget  # type: ignore[method-assign]  # nor redial them
     async with host.run(listen_addrs=addresses):
         missing = [one for one in addresses if str(one) not in network.listeners]
         if missing:

@@ -99,7 +99,7 @@ async def reset_quietly(stream: Any) -> None:  # noqa: ANN401 - both kinds of li
 async def _handle_inbound_connection(
     self: swarm.Swarm,
     read_write_closer: Any,  # noqa: ANN401 - libp2p's own union
-    maddr: Any,  # noqa: ANN401
+    maddr: Any,  # noqa: ANN401 - libp2p's
     failure_event: Any,  # noqa: ANN401, ARG001 - metrics are off
 ) -> None:
     """B1: the slot of an inbound connection was held for the life of the swarm, not its own.

@@ -96,7 +96,7 @@ class _Watch:
     def on_change(
         self,
         zeroconf: zeroconf.Zeroconf,  # noqa: ARG002 - zeroconf passes all by name
-        service_type: str,  # noqa: ARG002
+        service_type: str,  # noqa: ARG002 - zeroconf's
         name: str,
         state_change: zeroconf.ServiceStateChange,
     ) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 QUERY_SECONDS_MAX = 0.6
 
 
-def lines(text: str) -> list[dict[str, object]]:
+def lines(text: str) -> list[dict[str, Any]]:
     """The JSON objects that a command printed."""
     return [json.loads(line) for line in text.splitlines()]
 
@@ -86,7 +87,7 @@ def test_a_container_runs_from_one_line_to_its_end(grid: LiveGrid) -> None:
     assert grid.consumer.get("/accounts/node")["pending"] is None
 
     made = lines(p2pgrid(data, "run", short, *small, "--json", check=True).stdout)[0]
-    address = made["addresses"][0]  # type: ignore[index]
+    address = made["addresses"][0]
     eventually("the page is there", lambda: serves(address))
     assert "It runs" in page_of(address)
     identity = str(made["reservation"])

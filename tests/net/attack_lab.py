@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
@@ -42,9 +43,9 @@ def fork(function: Callable[[], object]) -> int:
         try:
             _C_LIBRARY.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             function()
-        except BaseException:  # noqa: BLE001 - the end of the process, whatever it was
-            traceback.print_exc()
         finally:
+            if sys.exc_info()[1] is not None:
+                traceback.print_exc()
             os._exit(0)  # the parent looks at what it left
     return pid
 
@@ -118,7 +119,7 @@ def main(experiments: list[str]) -> None:
     for one in experiments:
         if len(running) == _EXPERIMENTS_AT_ONCE:
             running.discard(os.wait()[0])
-        running.add(fork(lambda one=one: _print_result(one)))  # type: ignore[misc]
+        running.add(fork(partial(_print_result, one)))
     for pid in running:
         os.waitpid(pid, 0)
 

@@ -242,7 +242,7 @@ async def plaintext(address: str) -> str:
         def get_public_key(self) -> object:
             return bob
 
-    fake = KeyPair(Borrowed(mallory.private_key.impl), bob)  # type: ignore[attr-defined]
+    fake = KeyPair(Borrowed(mallory.private_key.impl), bob)  # type: ignore[attr-defined]  # a field that libp2p does not declare
     host: Any = new_host(
         key_pair=mallory,
         sec_opt={TProtocol(PLAINTEXT_PROTOCOL_ID): InsecureTransport(fake)},

@@ -12,6 +12,7 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import Unreachable
+from p2pgrid.model.ids import NodeId
 from p2pgrid.net import control_session, libp2p_patches
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.network import Method, Network, PeerDown, Topic
@@ -45,9 +46,9 @@ def open_node(seed: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a 
     return open_libp2p(key=SigningKey(seed * 32), listen=listen, network_id=GRID, mdns=False)
 
 
-async def fail(network: Network, peer: bytes, failed: trio.Event) -> None:
+async def fail(network: Network, peer: NodeId, failed: trio.Event) -> None:
     with pytest.raises(Unreachable):
-        await network.request(peer, Method.LEDGER_SUBMIT, b"")  # type: ignore[arg-type]
+        await network.request(peer, Method.LEDGER_SUBMIT, b"")
     failed.set()
 
 
