@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
+from random import Random, SystemRandom
 
 import trio
 from nacl.signing import SigningKey
@@ -125,6 +127,7 @@ class ImageSource:
     explorer: ExplorerService
     network: Network
     on_held: Callable[[], None]
+    random: Random = field(default_factory=SystemRandom)
 
     async def prepare(self, flist: FlistId) -> Image:
         """Bring an image here and unpack it. Raises GridError."""
@@ -138,11 +141,25 @@ class ImageSource:
         return any(one.flist == flist for one in self.flists.local()) or bool(self._holders(flist))
 
     def _holders(self, flist: FlistId) -> list[NodeId]:
-        holders = [one for one in self.explorer.holders(flist) if one != self.network.id]
-        for holder in holders:
-            if (known := self.explorer.node(holder)) is not None:
+        """Who says that it holds an flist, which anybody may say, in the order to be asked.
+
+        By turns one that we are connected to, one whose farm confirms it, one of the rest,
+        each at random: who wants to keep an image from us has to be most of all three.
+        """
+        connected = set(self.network.peers())
+        groups: tuple[list[NodeId], ...] = ([], [], [])
+        for holder in self.explorer.holders(flist):
+            if holder == self.network.id:
+                continue
+            known = self.explorer.node(holder)
+            if known is not None:
                 self.network.learn_addresses(holder, known.addresses)
-        return holders
+            is_confirmed = known is not None and known.is_confirmed
+            groups[0 if holder in connected else 1 if is_confirmed else 2].append(holder)
+        for group in groups:
+            self.random.shuffle(group)
+        turns = zip_longest(*groups)
+        return [holder for turn in turns for holder in turn if holder is not None]
 
 
 @dataclass

@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -221,6 +223,9 @@ async def test_holders_are_reached_at_the_addresses_that_they_announce(
         id: NodeId = OTHER
         learnt: list[tuple[NodeId, tuple[str, ...]]] = field(default_factory=list)
 
+        def peers(self) -> tuple[NodeId, ...]:
+            return ()
+
         def learn_addresses(self, peer: NodeId, addresses: tuple[str, ...]) -> None:
             self.learnt.append((peer, addresses))
 
@@ -238,6 +243,34 @@ async def test_holders_are_reached_at_the_addresses_that_they_announce(
 
     said: Any = announced(1).record
     assert book.learnt == [(NODE, said.addresses)]
+
+
+async def test_holders_are_asked_by_turns_the_connected_first_and_never_by_id() -> None:
+    connected, confirmed, rest = ([node_of(10 * k + n) for n in range(1, 6)] for k in range(3))
+
+    class Claims:
+        def holders(self, _: FlistId) -> list[NodeId]:
+            return sorted([*connected, *confirmed, *rest])
+
+        def node(self, node: NodeId) -> object:
+            return SimpleNamespace(addresses=(), is_confirmed=True) if node in confirmed else None
+
+    network = SimpleNamespace(id=OTHER, peers=lambda: connected, learn_addresses=lambda *_: None)
+    seen = set()
+    for seed in range(4):
+        flists = Flists()
+        source = ImageSource(
+            cast(Any, flists), cast(Any, Claims()), cast(Any, network), lambda: None, Random(seed)
+        )
+        await source.prepare(FLIST)
+        asked = list(flists.asked[0])
+        connected_now = [one for one in connected if one != OTHER]
+        assert set(asked) == {*connected_now, *confirmed, *rest}
+        assert asked[0] in connected
+        assert asked[1] in confirmed
+        assert asked[2] in rest
+        seen.add(tuple(asked))
+    assert len(seen) == 4
 
 
 async def test_what_is_pinned_is_told_at_once_and_when_it_changes(

@@ -171,7 +171,7 @@ class Swarm:
         asks: list[Ask] = []
         for holder in self._ready(now):
             is_busy = bool(holder.in_flight)
-            if not is_busy and self._busy_count() >= HOLDERS_AT_ONCE_MAX:
+            if not is_busy and self._busy_count(now) >= HOLDERS_AT_ONCE_MAX:
                 continue
             chunks = self._next_wanted(holder, self._room(holder))
             if not chunks and not is_busy:
@@ -223,14 +223,21 @@ class Swarm:
     # --- holders ----------------------------------------------------------------------------------
 
     def _ready(self, now: float) -> list[_Holder]:
-        return [
+        """Who may be asked; who failed comes after who did not, so that all get their turn."""
+        ready = [
             holder
             for holder in self._holders.values()
             if not holder.out_because and holder.retry_at <= now
         ]
+        return sorted(ready, key=lambda holder: holder.failures)
 
-    def _busy_count(self) -> int:
-        return sum(bool(holder.in_flight) for holder in self._holders.values())
+    def _busy_count(self, now: float) -> int:
+        """How many deliver. Who is late takes nobody's place: crumbs would hold up the rest."""
+        return sum(
+            bool(holder.in_flight)
+            and now - next(iter(holder.in_flight.values())) < LATE_CHUNK_SECONDS
+            for holder in self._holders.values()
+        )
 
     def _room(self, holder: _Holder) -> int:
         """How many chunks to ask a holder for: none while it has half its window."""

@@ -38,6 +38,9 @@ HOLDER_SILENCE_SECONDS_MAX = 10.0
 HOLDERS_AT_ONCE_MAX = 8
 """Holders that one transfer asks at the same time; more only add connections."""
 
+HOLDERS_TRIED_MAX = 64
+"""Holders of one image that are asked one after the other: anybody may say that he holds it."""
+
 HOLDER_FAILURES_MAX = 3
 """Failures in a row after which a holder is out; a restart in between is forgiven."""
 
@@ -67,6 +70,12 @@ TRANSFER_TICK_SECONDS = 0.5
 
 FLIST_HEDGE_SECONDS = 3.0
 """A holder that has not given an flist after so long is not waited for alone any more."""
+
+FLIST_NEXT_SECONDS = 1.0
+"""Once one was slow, the next holder is asked after so long: 64 of them in about a minute."""
+
+FLIST_BYTES_PER_SECOND_MIN = 64 * KIB
+"""A holder that gives an flist more slowly on average has failed, whoever else is asked."""
 
 IMAGE_BYTES_MAX = 64 * GIB
 """Plain bytes that one image may unpack to."""

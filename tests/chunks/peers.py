@@ -11,6 +11,12 @@ from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.messages import Answer, ChunkAnswer, ChunkRequest, FlistAnswer, Request, Served
 from p2pgrid.chunks.serving import ChunkServer
+from p2pgrid.limits.chunks import (
+    CHUNK_BLOB_BYTES_MAX,
+    FLIST_BYTES_MAX,
+    HOLDER_SILENCE_SECONDS_MAX,
+)
+from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import BulkHandler, BulkStream, Network
@@ -114,6 +120,19 @@ async def serve_crumbs(_peer: NodeId, stream: BulkStream) -> None:
     while True:
         await stream.send(b"?")
         await trio.sleep(5)
+
+
+async def serve_trickle(_peer: NodeId, stream: BulkStream) -> None:
+    """Gives the longest that there may be, a frame now and then, never silent for too long."""
+    what = decode(Request, await stream.receive()).what
+    answer: ChunkAnswer | FlistAnswer = FlistAnswer(FLIST_BYTES_MAX)
+    if isinstance(what, ChunkRequest):
+        served = tuple(Served(chunk, CHUNK_BLOB_BYTES_MAX) for chunk in what.chunks[:4])
+        answer = ChunkAnswer(served)
+    await stream.send(encode(Answer(answer)))
+    while True:
+        await trio.sleep(HOLDER_SILENCE_SECONDS_MAX - 1)
+        await stream.send(bytes(BULK_FRAME_BYTES))
 
 
 async def serve_wrong_kind(_peer: NodeId, stream: BulkStream) -> None:

@@ -12,13 +12,18 @@ from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.chunks.swarm import Progress
-from p2pgrid.errors import NotFound, StoreFailed, Unreachable
-from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_HEDGE_SECONDS
+from p2pgrid.errors import GridError, NotFound, StoreFailed, Unreachable
+from p2pgrid.limits.chunks import (
+    CHUNK_BLOB_BYTES_MAX,
+    FLIST_HEDGE_SECONDS,
+    HOLDERS_AT_ONCE_MAX,
+    HOLDERS_TRIED_MAX,
+)
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.memory import MemoryHub
-from p2pgrid.net.network import Network
+from p2pgrid.net.network import BulkStream, Network
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.units import MIB
 from p2pgrid.wire.signed import NetworkId
@@ -30,6 +35,7 @@ from tests.chunks.peers import (
     filled,
     open_world,
     serve_mute,
+    serve_trickle,
 )
 
 BLOBS = [blob(number) for number in range(50)]
@@ -163,6 +169,76 @@ async def test_many_slow_holders_of_an_flist_do_not_add_up(
         with pytest.raises(Unreachable, match="silent"):
             await exchange.fetch_flist(FLIST_ID, mute)
         assert trio.current_time() < 40
+
+
+@pytest.mark.parametrize("behaviour", [*MISBEHAVIOURS, "trickle", "lying", "lacking"])
+async def test_more_liars_than_are_asked_at_once_keep_no_image_from_us(
+    autojump_clock: trio.abc.Clock, behaviour: str
+) -> None:
+    async with open_world() as world:
+
+        async def add_liar() -> NodeId:
+            if behaviour in MISBEHAVIOURS:
+                return await world.add(MISBEHAVIOURS[behaviour])
+            if behaviour == "trickle":
+                return await world.add(serve_trickle)
+            store = LyingStore() if behaviour == "lying" else MemoryChunkStore()
+            if behaviour == "lying":
+                await store.put_flist(FLIST_ID, FLIST)
+                await filled(store, BLOBS)
+            return await world.add_holder(store)
+
+        liars = [await add_liar() for _ in range(2 * HOLDERS_AT_ONCE_MAX + 1)]
+        good = await flist_holder(world, await filled(MemoryChunkStore(), BLOBS))
+        exchange = ChunkExchange(world.network, world.chunks)
+        assert await exchange.fetch_flist(FLIST_ID, [*liars, good]) == FLIST
+        assert trio.current_time() < 60
+        await exchange.fetch_chunks(WANTED, [*liars, good])
+        assert trio.current_time() < 200
+
+
+async def test_who_is_asked_is_bounded(autojump_clock: trio.abc.Clock) -> None:
+    async with open_world() as world:
+        lacking = [await world.add_holder(MemoryChunkStore()) for _ in range(3)]
+        nobody = [NodeId(bytes((1, number)) * 16) for number in range(HOLDERS_TRIED_MAX - 3)]
+        good = await flist_holder(world, await filled(MemoryChunkStore(), BLOBS))
+        exchange = ChunkExchange(world.network, world.chunks)
+        with pytest.raises(Unreachable, match="and 54 more"):
+            await exchange.fetch_flist(FLIST_ID, [*lacking, *nobody, good])
+        with pytest.raises(GridError):
+            await exchange.fetch_chunks(WANTED, [*lacking, *nobody, good])
+
+
+async def test_a_holder_that_is_slow_for_ever_has_failed(autojump_clock: trio.abc.Clock) -> None:
+    async with open_world() as world:
+        trickle = await world.add(serve_trickle)
+        exchange = ChunkExchange(world.network, world.chunks)
+        with pytest.raises(Unreachable, match="slow"):
+            await exchange.fetch_flist(FLIST_ID, [trickle])
+        assert trio.current_time() < 30
+
+
+async def test_only_a_few_are_asked_for_an_flist_at_the_same_time(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """Each may send a whole flist, which is held in memory."""
+    asked = most = 0
+
+    async def serve(peer: NodeId, stream: BulkStream) -> None:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        try:
+            await serve_trickle(peer, stream)
+        finally:
+            asked -= 1
+
+    async with open_world() as world:
+        slow = [await world.add(serve) for _ in range(3 * HOLDERS_AT_ONCE_MAX)]
+        exchange = ChunkExchange(world.network, world.chunks)
+        with pytest.raises(Unreachable, match="slow"):
+            await exchange.fetch_flist(FLIST_ID, slow)
+    assert HOLDERS_AT_ONCE_MAX <= most <= HOLDERS_AT_ONCE_MAX + 1  # one may be hanging up
 
 
 async def test_disk_to_disk_over_libp2p_and_real_sockets(tmp_path: Path) -> None:

@@ -88,12 +88,23 @@ class Simulation:
     def tick(self) -> None:
         self.after(TRANSFER_TICK_SECONDS, self.tick)
 
+    def prompt_count(self) -> int:
+        """Peers that owe something, and nothing for so long that it is late."""
+        since = {(holder, chunk): now for holder, chunk, now in self.asked}
+        return sum(
+            bool(peer.queue)
+            and all(self.now - since[node, one] < LATE_CHUNK_SECONDS for one in peer.queue)
+            for node, peer in self.peers.items()
+        )
+
     def send(self, asks: list[Ask]) -> None:
         for ask in asks:
             peer = self.peers[ask.holder]
             assert 0 < len(ask.chunks) <= CHUNKS_PER_REQUEST_MAX
             assert ask.holder not in self.liars, "asked a liar again"
             assert not set(ask.chunks) & set(peer.queue), "asked twice for the same"
+            if not peer.queue:
+                assert self.prompt_count() < HOLDERS_AT_ONCE_MAX
             peer.queue += ask.chunks
             self.asked += [(ask.holder, one, self.now) for one in ask.chunks]
             if peer.is_mute or peer.is_dead(self.now):
@@ -101,7 +112,6 @@ class Simulation:
                 self.after(wait, self.failing(ask.holder, peer.connection))
             elif not peer.is_sending:
                 self.serve_next(ask.holder)
-        assert sum(bool(peer.queue) for peer in self.peers.values()) <= HOLDERS_AT_ONCE_MAX
 
     def failing(self, holder: NodeId, connection: int) -> Callable[[], None]:
         def fail() -> None:
@@ -285,3 +295,21 @@ def test_a_chunk_that_was_bad_is_taken_from_who_was_asked_for_it_besides() -> No
     assert swarm.arrived(node(2), {chunk(1): 5}, 12.0) == [chunk(1)]
     swarm.stored(chunk(1), 5)
     assert swarm.is_done
+
+
+def test_who_is_late_keeps_no_other_from_being_asked() -> None:
+    crowd = [node(number) for number in range(HOLDERS_AT_ONCE_MAX)]
+    swarm = Swarm([chunk(number) for number in range(500)], [*crowd, node(99)])
+    assert {ask.holder for ask in swarm.asks(0.0)} == set(crowd)
+    assert node(99) not in {ask.holder for ask in swarm.asks(LATE_CHUNK_SECONDS - 1)}
+    assert node(99) in {ask.holder for ask in swarm.asks(LATE_CHUNK_SECONDS)}
+
+
+def test_who_failed_is_asked_again_after_those_who_were_not_asked_yet() -> None:
+    crowd = [node(number) for number in range(HOLDERS_AT_ONCE_MAX)]
+    others = [node(100 + number) for number in range(HOLDERS_AT_ONCE_MAX)]
+    swarm = Swarm([chunk(number) for number in range(500)], [*crowd, *others])
+    swarm.asks(0.0)
+    for holder in crowd:
+        swarm.failed(holder, 1.0)
+    assert {ask.holder for ask in swarm.asks(60.0)} == set(others)
