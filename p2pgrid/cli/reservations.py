@@ -165,7 +165,7 @@ def cancel(client: NodeClient, reservation: str, yes: bool, as_json: bool) -> No
 def reclaim(client: NodeClient, reservation: str, as_json: bool) -> None:
     """Take the deposit back from a node that never settled.
 
-    Possible ten minutes after the reservation and its grace have ended. Before
+    Possible a day after the reservation and its grace have ended. Before
     that, `reservations cancel` asks the node to settle.
 
     \b

@@ -4,6 +4,7 @@ On start the state is folded anew from what is stored; nothing of it is kept apa
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import combinations
 
@@ -17,11 +18,18 @@ from p2pgrid.ledger.certificate import (
 )
 from p2pgrid.ledger.evidence import convict_witnesses, evidence_id
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
+from p2pgrid.ledger.rules import named_accounts
 from p2pgrid.ledger.state import LedgerState
 from p2pgrid.ledger.witness import VoteBook, Witness, read_votes
-from p2pgrid.model.certificate import CertifiedBatch, CertifiedOperation, Equivocation
+from p2pgrid.limits.ledger import ACCOUNT_EVIDENCE_MAX, LEDGER_UNWANTED_MAX
+from p2pgrid.model.certificate import (
+    CertifiedBatch,
+    CertifiedOperation,
+    Equivocation,
+    TwoOperations,
+)
 from p2pgrid.model.genesis import Genesis
-from p2pgrid.model.ids import NodeId, RecordId, short
+from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
 from p2pgrid.model.operation import Operation
 from p2pgrid.store.store import Change, Store, Table
 from p2pgrid.units import TimestampMs
@@ -44,6 +52,9 @@ class Archive:
         self.state = LedgerState(genesis)
         self.ids = IdSet()
         self.convicted: dict[NodeId, Equivocation] = {}
+        self.unwanted: OrderedDict[bytes, None] = OrderedDict()
+        """Ids of what peers may hold and we refuse, the latest last."""
+        self._account_evidence = 0
         self._store = store
         self._now_ms = now_ms
         self._batch_of: dict[RecordId, bytes] = {}
@@ -72,6 +83,41 @@ class Archive:
         """Whether the certificate of an operation is here, and not only in memory."""
         root = self._batch_of.get(operation)
         return root is not None and root not in self._unstored
+
+    def batch_with(self, operation: RecordId) -> CertifiedBatch | None:
+        """A certified batch that holds an operation."""
+        root = self._batch_of.get(operation)
+        return None if root is None else self._read_batch(root)
+
+    def wants_batch(self, verified: Verified) -> bool:
+        """Whether a batch brings an operation that was not certified here before.
+
+        What is certified can be in any number of batches: whoever has operations
+        under way gets votes for them in every order. Only what brings news is kept.
+        """
+        if verified.root in self.ids:
+            return False
+        return any(self.state.operation(identity) is None for identity, _ in verified.operations)
+
+    def wants_evidence(self, evidence: Equivocation) -> bool:
+        """Whether a proof, not verified yet, is worth the room.
+
+        Keys that could never pay for an operation cost nothing, so that proofs
+        against them would fill every disk of the grid; they harm nobody.
+        """
+        if evidence.culprit in self.convicted:
+            return False
+        if not isinstance(evidence.proof, TwoOperations):
+            return True  # of a witness: there are few
+        account = self.state.account(AccountId(evidence.culprit))
+        is_real = account.sequence > 0 or account.received >= self.genesis.pricing.fee
+        return is_real and self._account_evidence < ACCOUNT_EVIDENCE_MAX
+
+    def refuse(self, identity: bytes) -> None:
+        """Remember not to fetch something again, for as long as there is room."""
+        self.unwanted[identity] = None
+        if len(self.unwanted) > LEDGER_UNWANTED_MAX:
+            self.unwanted.popitem(last=False)
 
     def record(self, identity: bytes) -> bytes | None:
         """A batch by its root or a proof by its id, as it travels."""
@@ -111,7 +157,7 @@ class Archive:
         Returns:
             Evidence against witnesses, when it clashes with what is known.
         """
-        if verified.root in self.ids:
+        if not self.wants_batch(verified):
             return []
         changes = self._fold(verified)
         try:
@@ -134,10 +180,10 @@ class Archive:
             del self._unstored[verified.root]
 
     def admit_evidence(self, evidence: Equivocation) -> bool:
-        """Take in a verified proof; whether its culprit was not convicted before."""
-        if evidence.culprit in self.convicted:
+        """Take in a verified proof; whether its culprit is convicted by it."""
+        if not self.wants_evidence(evidence):
             return False
-        self.convicted[evidence.culprit] = evidence
+        self._convict(evidence)
         identity = evidence_id(evidence.culprit)
         self.ids.add(identity)
         try:
@@ -145,6 +191,10 @@ class Archive:
         except StoreFailed as error:
             log.warning("the ledger cannot store evidence: %s", error)
         return True
+
+    def _convict(self, evidence: Equivocation) -> None:
+        self.convicted[evidence.culprit] = evidence
+        self._account_evidence += isinstance(evidence.proof, TwoOperations)
 
     def _fold(self, verified: Verified) -> list[Change]:
         """Let a batch take effect in memory; gives what to store, all or nothing."""
@@ -155,8 +205,11 @@ class Archive:
     def _enter(self, root: bytes, operations: Iterable[tuple[RecordId, Operation]]) -> None:
         operations = tuple(operations)
         self.ids.add(root)
-        for identity, _ in operations:
+        for identity, operation in operations:
             self._batch_of.setdefault(identity, root)
+            if self.unwanted:  # a proof against who was a nobody may count from now on
+                for account in named_accounts(operation):
+                    self.unwanted.pop(evidence_id(account), None)
         self.state.add(operations)
 
     def _accuse(self, verified: Verified) -> list[Equivocation]:
@@ -204,7 +257,7 @@ class Archive:
             except MalformedRecord as error:
                 log.warning("the ledger's store holds broken evidence, fetched anew: %s", error)
                 continue
-            self.convicted[evidence.culprit] = evidence
+            self._convict(evidence)
             self.ids.add(key[1:])
             log.info("%s is convicted of equivocation", short(evidence.culprit))
 

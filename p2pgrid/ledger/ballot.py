@@ -1,7 +1,8 @@
 """A witness's answers: signatures are checked in threads, votes are on disk before they leave."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import trio
 from nacl.signing import SigningKey
@@ -9,12 +10,16 @@ from nacl.signing import SigningKey
 from p2pgrid.errors import BrokenProtocol, Refused
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import vote_for, vote_message
-from p2pgrid.ledger.rules import MAY_PASS, names_usable_keys
+from p2pgrid.ledger.rules import MAY_PASS, may_pay, names_usable_keys
 from p2pgrid.ledger.state import LedgerState
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits.ledger import THREAD_OPERATIONS_MIN
+from p2pgrid.limits.ledger import (
+    BALLOTS_PER_PEER_MAX,
+    CERTIFIED_PER_ANSWER,
+    THREAD_OPERATIONS_MIN,
+)
 from p2pgrid.limits.wire import FRAME_BYTES_MAX
-from p2pgrid.model.certificate import VoteAnswer, VoteRequest
+from p2pgrid.model.certificate import CertifiedBatch, Reason, Refusal, VoteAnswer, VoteRequest
 from p2pgrid.model.ids import NetworkId, NodeId, short
 from p2pgrid.model.operation import Operation
 from p2pgrid.store.store import Store
@@ -24,17 +29,34 @@ from p2pgrid.wire.signed import sign_message, verify
 
 log = logging.getLogger(__name__)
 
+_SHOWS_US_BEHIND = MAY_PASS - {Reason.CERTIFIED}
+
 
 def examine(
     envelopes: Sequence[bytes], network: NetworkId, state: LedgerState
 ) -> tuple[Candidate, ...]:
     """Check the signatures of operations, 60 µs each, most of it without the GIL.
 
+    The keys that they name, up to 65 in each, are looked at only if there are funds.
+
     Raises:
         PeerError: one is not signed by its account for this grid.
     """
     signed = [verify(Operation, envelope, network) for envelope in envelopes]
-    return tuple(Candidate(one, names_usable_keys(one.record, state)) for one in signed)
+    return tuple(
+        Candidate(one, names_usable_keys(one.record, state) if may_pay(one.record, state) else None)
+        for one in signed
+    )
+
+
+@dataclass(slots=True)
+class _Turn:
+    """The place of one asker, while requests of it are there."""
+
+    limiter: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(BALLOTS_PER_PEER_MAX)
+    )
+    count: int = 0
 
 
 class Ballot:
@@ -58,6 +80,7 @@ class Ballot:
         self._key = key
         self._now_ms = now_ms
         self._on_behind = on_behind
+        self._turns: dict[NodeId, _Turn] = {}
 
     async def answer(self, asker: NodeId, body: bytes) -> bytes:
         """Vote for a batch.
@@ -67,6 +90,17 @@ class Ballot:
             PeerError: the asker sent what no entry node of ours sends.
             StoreFailed: the votes are not on disk, so they are not given.
         """
+        turn = self._turns.setdefault(asker, _Turn())
+        turn.count += 1
+        try:
+            async with turn.limiter:
+                return await self._answer(asker, body)
+        finally:
+            turn.count -= 1
+            if not turn.count:
+                del self._turns[asker]
+
+    async def _answer(self, asker: NodeId, body: bytes) -> bytes:
         archive = self._archive
         request = decode(VoteRequest, body, bytes_max=FRAME_BYTES_MAX)
         ours = archive.witnesses
@@ -79,7 +113,7 @@ class Ballot:
             raise BrokenProtocol("an operation is in the batch twice")
         judged = archive.witness.judge(candidates, self._now_ms())
         await self._store.commit(judged.changes)
-        if any(refusal.reason in MAY_PASS for refusal in judged.refusals):
+        if any(refusal.reason in _SHOWS_US_BEHIND for refusal in judged.refusals):
             self._on_behind(asker)
         signature = None
         if judged.accepted:
@@ -88,7 +122,20 @@ class Ballot:
             message = vote_message(vote_for(envelopes, ours), archive.network)
             signature = sign_message(message, self._key)
         log.debug("voted for %d of %d operations", len(judged.accepted), len(candidates))
-        return encode(VoteAnswer(refusals=judged.refusals, signature=signature))
+        certified = self._certified(judged.refusals)
+        return encode(
+            VoteAnswer(refusals=judged.refusals, signature=signature, certified=certified)
+        )
+
+    def _certified(self, refusals: Iterable[Refusal]) -> tuple[CertifiedBatch, ...]:
+        """Some batches of what the asker does not know to be certified."""
+        found: dict[bytes, CertifiedBatch] = {}
+        for refusal in refusals:
+            if refusal.reason is Reason.CERTIFIED and len(found) < CERTIFIED_PER_ANSWER:
+                batch = self._archive.batch_with(refusal.operation)
+                if batch is not None:
+                    found[batch.certificate.root] = batch
+        return tuple(found.values())
 
     async def _examine(self, envelopes: Sequence[bytes]) -> tuple[Candidate, ...]:
         network, state = self._archive.network, self._archive.state

@@ -1,7 +1,9 @@
 """Gets operations certified: gives the entry node its network, and those who wait their result."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,11 +14,17 @@ from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import Verified
 from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
 from p2pgrid.ledger.evidence import convict_account
-from p2pgrid.ledger.rules import MAY_PASS, refused
+from p2pgrid.ledger.rules import MAY_PASS, may_pay, refused
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits.ledger import SUBMIT_SECONDS_MAX, WITNESS_ANSWER_SECONDS_MAX
+from p2pgrid.limits.ledger import (
+    CLOSINGS_FINISHED_AT_ONCE,
+    ENTRY_DOUBTFUL_PER_PEER_MAX,
+    LEDGER_PENDING_RETRY_SECONDS,
+    SUBMIT_SECONDS_MAX,
+    WITNESS_ANSWER_SECONDS_MAX,
+)
 from p2pgrid.limits.wire import FRAME_BYTES_MAX
-from p2pgrid.model.certificate import Equivocation, Reason, VoteAnswer
+from p2pgrid.model.certificate import CertifiedBatch, Equivocation, Reason, VoteAnswer
 from p2pgrid.model.ids import NodeId, RecordId, short
 from p2pgrid.model.operation import Operation
 from p2pgrid.units import SECOND_MS, TimestampMs
@@ -35,6 +43,10 @@ class Surroundings(Protocol):
 
     async def keep(self, verified: Verified) -> None:
         """Store a batch that was certified here durably, then tell the grid. Raises StoreFailed."""
+        ...
+
+    async def learn(self, batch: CertifiedBatch) -> None:
+        """Take in a batch that a witness says is certified. Raises PeerError."""
         ...
 
     async def convict(self, evidence: Equivocation) -> None:
@@ -74,13 +86,19 @@ class Quorum:
         self._now_ms = now_ms
         self._entry = Entry(archive.witnesses, archive.network)
         self._waiting: dict[RecordId, _Waiting] = {}
+        self._doubtful: Counter[NodeId] = Counter()
+        """Of each submitting peer: what it waits for although it could not be certified here."""
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
 
-    async def certify(self, signed: Signed[Operation]) -> None:
+    async def certify(self, signed: Signed[Operation], *, submitter: NodeId | None = None) -> None:
         """Return when a verified operation has a certificate, which is durable here.
 
         May be called again for the same operation, at any time and from any node.
+
+        Args:
+            signed: the operation.
+            submitter: the peer that wants it certified, if it is not this node.
 
         Raises:
             Refused: it cannot be certified as things are.
@@ -89,6 +107,34 @@ class Quorum:
         """
         if self._archive.is_kept(signed.id):
             return
+        with self._room_for(signed, submitter):
+            await self._certify(signed)
+
+    @contextmanager
+    def _room_for(self, signed: Signed[Operation], submitter: NodeId | None) -> Iterator[None]:
+        """Let a peer have few operations under way that cannot be certified by what we know.
+
+        Each holds a ticket until it times out, and spoils the proposals that it is in.
+        Who cannot pay for one costs the grid work for nothing, and is not let in at all.
+        """
+        if submitter is None or self._objection(signed) in (None, Reason.CERTIFIED):
+            yield
+            return
+        if not may_pay(signed.record, self._archive.state):
+            raise refused(Reason.FUNDS, signed.record)
+        if self._doubtful[submitter] >= ENTRY_DOUBTFUL_PER_PEER_MAX:
+            raise Refused(
+                "this node does not know what these operations build on; try again, or another"
+            )
+        self._doubtful[submitter] += 1
+        try:
+            yield
+        finally:
+            self._doubtful[submitter] -= 1
+            if not self._doubtful[submitter]:
+                del self._doubtful[submitter]
+
+    async def _certify(self, signed: Signed[Operation]) -> None:
         waiting = self._waiting.get(signed.id)
         if waiting is None:
             if not self._entry.has_room:
@@ -129,11 +175,34 @@ class Quorum:
         """Work until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            nursery.start_soon(self._finish_closings)
             while True:
                 self._wake = trio.Event()
                 self._perform(self._entry.poll(self._now_ms()))
                 with trio.move_on_after(self._pause_seconds()):
                     await self._wake.wait()
+
+    async def _finish_closings(self) -> None:
+        """See to it that ends of escrows which this witness voted for get their certificate.
+
+        Two accounts may close an escrow. Were one to gather some votes and then
+        vanish, the other could sign its own closing, never get it certified, and be blocked.
+        """
+        before: set[RecordId] = set()
+        while True:
+            await trio.sleep(LEDGER_PENDING_RETRY_SECONDS)
+            closings = self._archive.witness.closings
+            old = [one for one in closings if one.id in before][:CLOSINGS_FINISHED_AT_ONCE]
+            async with trio.open_nursery() as nursery:
+                for one in old:
+                    nursery.start_soon(self._finish_closing, one)
+            before = {one.id for one in closings}
+
+    async def _finish_closing(self, signed: Signed[Operation]) -> None:
+        try:
+            await self.certify(signed)
+        except GridError as error:
+            log.debug("escrow is half closed by %s: %s", short(signed.id), error)
 
     def _pause_seconds(self) -> float:
         wake_at = self._entry.wake_at
@@ -163,6 +232,8 @@ class Quorum:
             with trio.fail_after(WITNESS_ANSWER_SECONDS_MAX):
                 data = await self._around.ask_witness(witness, body)
             answer = decode(VoteAnswer, data, bytes_max=FRAME_BYTES_MAX)
+            for batch in answer.certified:
+                await self._around.learn(batch)
             effects = self._entry.receive(proposal, witness, answer, self._now_ms())
         except (GridError, trio.TooSlowError) as error:
             level = logging.WARNING if isinstance(error, PeerError) else logging.DEBUG
@@ -197,12 +268,16 @@ class Quorum:
 
     def _may_pass(self, turned: Turned) -> bool:
         """Whether witnesses that caught up may think better of it: when we see no objection."""
-        if turned.reason is Reason.BEHIND:
+        if turned.reason in (Reason.BEHIND, Reason.CERTIFIED):
             return True
         if turned.reason not in MAY_PASS:
             return False
-        candidate = Candidate(turned.operation, has_usable_keys=True)
-        return self._archive.witness.objection(candidate, self._now_ms()) is None
+        return self._objection(turned.operation) is None
+
+    def _objection(self, signed: Signed[Operation]) -> Reason | None:
+        """Why we would not vote for it, as far as we know."""
+        candidate = Candidate(signed, has_usable_keys=True)
+        return self._archive.witness.objection(candidate, self._now_ms())
 
     async def _convict(self, operation: Signed[Operation], conflict: bytes) -> bool:
         """Make what a witness holds against an operation public, if it proves anything."""

@@ -10,13 +10,19 @@ from p2pgrid.crdt import reconcile
 from p2pgrid.errors import GridError, PeerError
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import Verified, verify_batch
-from p2pgrid.ledger.evidence import verify_evidence
+from p2pgrid.ledger.evidence import evidence_id, verify_evidence
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
 from p2pgrid.limits.explorer import PULL_SECONDS_MAX
-from p2pgrid.limits.ledger import LEDGER_NUDGE_SECONDS_MIN, LEDGER_RECONCILE_SECONDS
-from p2pgrid.limits.net import GOSSIP_BYTES_MAX, REQUEST_SECONDS_MAX
+from p2pgrid.limits.ledger import (
+    LEDGER_NUDGE_SECONDS_MIN,
+    LEDGER_PULL_SECONDS_MAX,
+    LEDGER_PULLS_AT_ONCE,
+    LEDGER_RECONCILE_SECONDS,
+    VIEW_AGE_SECONDS_MAX,
+)
+from p2pgrid.limits.net import CONNECTIONS_MAX, GOSSIP_BYTES_MAX, REQUEST_SECONDS_MAX
 from p2pgrid.limits.wire import RECORD_BYTES_MAX
-from p2pgrid.model.certificate import Equivocation
+from p2pgrid.model.certificate import CertifiedBatch, Equivocation
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict
 from p2pgrid.wire.codec import decode, encode
@@ -47,15 +53,24 @@ class Replication:
         self._random = random
         self._wanted: dict[NodeId, None] = {}
         """Peers to pull from next, in order: they came up, or know what we lack."""
+        self._pulling: set[NodeId] = set()
         self._pulled_at: dict[NodeId, float] = {}
+        self._level_at = float("-inf")
+        """When a comparison with a peer last went through."""
         self._wake = trio.Event()
         self._outbox: list[LedgerItem] = []
         self._has_outgoing = trio.Event()
         self.caught_up = trio.Event()
         """Set once our ledger was compared with a peer's, or nobody else can certify anything."""
-        own = network.id
-        if archive.witnesses.weight_of(own) >= archive.witnesses.quorum:
+        own_weight = archive.witnesses.weight_of(network.id)
+        self._is_alone = own_weight >= archive.witnesses.quorum
+        if self._is_alone:
             self.caught_up.set()
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether we were level with a peer a moment ago, or nobody else certifies anything."""
+        return self._is_alone or trio.current_time() <= self._level_at + VIEW_AGE_SECONDS_MAX
 
     def publish(self, item: BatchItem | EvidenceItem) -> None:
         """Tell the grid; returns before that is done."""
@@ -66,7 +81,11 @@ class Replication:
         """Say that `peer` knows something that we lack."""
         if peer != self._network.id:
             self._wanted[peer] = None
-            self._wake.set()
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+        self._wake = trio.Event()
 
     async def run(self) -> None:
         """Listen, answer and catch up until cancelled."""
@@ -77,8 +96,10 @@ class Replication:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_drain, channel)
             nursery.start_soon(self._watch_peers, events)
-            nursery.start_soon(self._catch_up)
             nursery.start_soon(self._send)
+            nursery.start_soon(self._compare)
+            for _ in range(LEDGER_PULLS_AT_ONCE):
+                nursery.start_soon(self._greet)
 
     # --- gossip -----------------------------------------------------------------------------------
 
@@ -95,18 +116,28 @@ class Replication:
         """Verify and store an item of a peer; whether it was new. Raises PeerError."""
         match decode(LedgerItem, data, bytes_max=_ITEM_BYTES_MAX).item:
             case BatchItem(batch=batch):
-                if batch.certificate.root in self._archive.ids:
-                    return False
-                verified = verify_batch(batch, self._archive.witnesses, self._archive.network)
-                for evidence in self._archive.admit(verified):
-                    self._tell_of(evidence)
-                self._on_admitted(verified)
-                return True
+                return self.take_batch(batch)
             case EvidenceItem(evidence=evidence):
-                if evidence.culprit in self._archive.convicted:
+                if not self._archive.wants_evidence(evidence):
+                    if evidence.culprit not in self._archive.convicted:
+                        self._archive.refuse(evidence_id(evidence.culprit))
                     return False
                 verify_evidence(evidence, [self._archive.witnesses], self._archive.network)
                 return self._archive.admit_evidence(evidence)
+
+    def take_batch(self, batch: CertifiedBatch) -> bool:
+        """Verify and store a batch of a peer; whether it brought news. Raises PeerError."""
+        archive, root = self._archive, batch.certificate.root
+        if root in archive.ids or root in archive.unwanted:
+            return False
+        verified = verify_batch(batch, archive.witnesses, archive.network)
+        if not archive.wants_batch(verified):
+            archive.refuse(root)
+            return False
+        for evidence in archive.admit(verified):
+            self._tell_of(evidence)
+        self._on_admitted(verified)
+        return True
 
     def _tell_of(self, evidence: Equivocation) -> None:
         log.error("witness %s voted twice; the ledger is halted", short(evidence.culprit))
@@ -129,44 +160,67 @@ class Replication:
             if isinstance(event, PeerUp):
                 self.pull_soon(event.peer)
 
-    async def _catch_up(self) -> None:
-        """Pull from every peer that comes up, and from a random one every few seconds."""
+    async def _greet(self) -> None:
+        """Pull from peers that came up or know more. Several do: a slow peer is no brake."""
         while True:
-            self._wake = trio.Event()
-            while self._wanted:
-                peer = next(iter(self._wanted))
+            while (peer := self._next_wanted()) is not None:
                 del self._wanted[peer]
                 await self._pull_all(peer)
-            with trio.move_on_after(LEDGER_RECONCILE_SECONDS) as pause:
-                await self._wake.wait()
-            if pause.cancelled_caught and (peers := self._network.peers()):
+            await self._wake.wait()
+
+    def _next_wanted(self) -> NodeId | None:
+        return next((peer for peer in self._wanted if peer not in self._pulling), None)
+
+    async def _compare(self) -> None:
+        """Pull from a random peer every few seconds: gossip loses messages."""
+        while True:
+            await trio.sleep(LEDGER_RECONCILE_SECONDS)
+            peers = [peer for peer in self._network.peers() if peer not in self._pulling]
+            if peers:
                 await self._pull_all(self._random.choice(peers))
 
     async def _pull_all(self, peer: NodeId) -> None:
         """Pull what `peer` has and we lack; whatever it does, we go on."""
-        last = self._pulled_at.get(peer)
-        if last is not None:
-            await trio.sleep(max(0, last + LEDGER_NUDGE_SECONDS_MIN - trio.current_time()))
-        self._pulled_at[peer] = trio.current_time()
+        self._pulling.add(peer)
         try:
-            with trio.fail_after(PULL_SECONDS_MAX):
-                while await self._pull(peer):
+            await self._pause_before(peer)
+            with (
+                trio.fail_after(PULL_SECONDS_MAX),
+                trio.fail_after(LEDGER_PULL_SECONDS_MAX) as patience,
+            ):
+                while await self._pull(peer, patience):
                     pass
         except (GridError, trio.TooSlowError) as error:
             log.debug("pulling from %s: %r", short(peer), error)
-            return
-        self.caught_up.set()
+        else:
+            self._level_at = trio.current_time()
+            self.caught_up.set()
+        finally:
+            self._pulling.remove(peer)
+            if peer in self._wanted:
+                self._wake_up()
 
-    async def _pull(self, peer: NodeId) -> bool:
+    async def _pause_before(self, peer: NodeId) -> None:
+        last = self._pulled_at.pop(peer, None)
+        if last is not None:
+            await trio.sleep(max(0, last + LEDGER_NUDGE_SECONDS_MIN - trio.current_time()))
+        self._pulled_at[peer] = trio.current_time()
+        if len(self._pulled_at) > CONNECTIONS_MAX:
+            del self._pulled_at[next(iter(self._pulled_at))]
+
+    async def _pull(self, peer: NodeId, patience: trio.CancelScope) -> bool:
         """One pull; whether it brought news and there is more. Raises PeerError, Unreachable."""
-        pull = reconcile.Pull(self._archive.ids)
+        archive = self._archive
+        pull = reconcile.Pull(archive.ids, skip=archive.unwanted)
         taken = 0
         while (request := pull.next_request()) is not None:
             with trio.fail_after(REQUEST_SECONDS_MAX):
                 reply = await self._network.request(peer, Method.RECONCILE_LEDGER, request)
             for data in pull.receive(reply):
                 await trio.lowlevel.checkpoint()  # a batch takes milliseconds
-                taken += self._take(data)
+                if self._take(data):
+                    taken += 1
+                    patience.deadline = trio.current_time() + LEDGER_PULL_SECONDS_MAX
         if taken:
             log.debug("%d batches from %s", taken, short(peer))
         return pull.is_partial and taken > 0

@@ -2,6 +2,27 @@
 
 These rules use clocks and local knowledge, so they decide voting only. What
 a certified operation does to the state depends on the operation alone.
+
+A signed operation holds its place until it is certified, so nothing that others do
+after it was signed may make it impossible to certify:
+
+- A cancel is certified also when the escrow was closed or cancelled meanwhile; it
+  only burns its fee. An escrow is opened also when its time went by meanwhile.
+- A settlement counts as if a cancel came when this witness observed its
+  certificate, plus CANCEL_NOTICE_MS. The design note has no such allowance, and
+  lets the cancel's vote count as seen: then a consumer could gather the votes, keep
+  the certificate, let the node settle, and block its account by publishing.
+- Two closings of one escrow by its two sides exclude each other, and no rule for
+  votes can save the one that lost. So they are kept apart in time, by the
+  wallet: a node signs none later than SETTLE_MARGIN_MS before its consumer may
+  reclaim, which is a day after the end and the grace. And witnesses
+  finish what they voted for (see `Quorum`), so that no half-voted
+  settlement waits for that day. What remains: a node that was cut off between its
+  signature and the first vote for all of that time. Whoever gives the other side
+  a signature for CloseEscrow must not close that escrow itself.
+
+What the wallet alone refuses, because it is pointless or unwise, is in
+`object_to_signing`.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,7 +30,12 @@ from dataclasses import dataclass
 
 from p2pgrid.errors import GridError, InsufficientBalance, Refused
 from p2pgrid.ledger.state import Escrow, LedgerState
-from p2pgrid.limits.ledger import CLOCK_AHEAD_MS_MAX, GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
+from p2pgrid.limits.ledger import (
+    CANCEL_NOTICE_MS,
+    GRACE_SECONDS_MAX,
+    RECLAIM_DELAY_MS,
+    SETTLE_MARGIN_MS,
+)
 from p2pgrid.model.accrual import accrued
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import AccountId, NetworkId, RecordId, short
@@ -37,6 +63,7 @@ MAY_PASS = frozenset(
         Reason.ESCROW_UNKNOWN,
         Reason.TOO_MUCH,
         Reason.TOO_EARLY,
+        Reason.CERTIFIED,
     }
 )
 """Refusals that another answer, of a witness that has caught up, may take back."""
@@ -52,9 +79,11 @@ _WORDS = {
     Reason.ESCROW_CLOSED: "the escrow is cancelled or closed already",
     Reason.NOT_A_PARTY: "the account has no right to do this with the escrow",
     Reason.TOO_MUCH: "it claims more than the time used so far costs",
-    Reason.TOO_EARLY: "an escrow can be reclaimed 10 minutes after its end and grace",
+    Reason.TOO_EARLY: "an escrow can be reclaimed one day after its end and grace",
+    Reason.TOO_LATE: "its consumer may reclaim the escrow soon, or has; settle earlier",
     Reason.TERMS: "its terms make no sense: check times, grace, node and farm",
     Reason.CHAIN: "it does not follow the operation before it",
+    Reason.CERTIFIED: "it is certified already; this node has to catch up",
     Reason.HALTED: "the ledger is halted: two certificates exist for one place",
 }
 
@@ -78,7 +107,7 @@ class Scene:
     """The least, for operations of consumers."""
     now_ms: TimestampMs
     cancel_seen_ms: Mapping[RecordId, TimestampMs]
-    """When this witness first saw the cancel of an escrow."""
+    """When this witness first saw the certificate of the cancel of an escrow."""
 
 
 def named_accounts(operation: Operation) -> tuple[AccountId, ...]:
@@ -90,6 +119,12 @@ def named_accounts(operation: Operation) -> tuple[AccountId, ...]:
             return operation.account, farm, AccountId(node)
         case _:
             return (operation.account,)
+
+
+def may_pay(operation: Operation, state: LedgerState) -> bool:
+    """Whether the certified balance covers an operation, others under way left out."""
+    debit = operation.debit
+    return debit <= 0 or state.account(operation.account).balance >= debit
 
 
 def names_usable_keys(operation: Operation, state: LedgerState) -> bool:
@@ -108,14 +143,37 @@ def object_to_payload(operation: Operation, scene: Scene) -> Reason | None:
         case Transfer():
             return None
         case OpenEscrow() as terms:
-            return _object_to_terms(operation.account, terms, scene.now_ms)
+            return _object_to_terms(operation.account, terms)
         case payload:
             escrow = scene.escrow_of(payload.escrow)
             if escrow is None:
                 return Reason.ESCROW_UNKNOWN
-            if escrow.closing is not None:
-                return Reason.ESCROW_CLOSED
             return _object_for_escrow(operation, payload, escrow, scene)
+
+
+def object_to_signing(operation: Operation, scene: Scene) -> Reason | None:
+    """Why a wallet must not sign an operation: what a witness objects to, and what is unwise."""
+    return object_to_payload(operation, scene) or _object_to_timing(operation, scene)
+
+
+def _object_to_timing(operation: Operation, scene: Scene) -> Reason | None:
+    match operation.payload:
+        case Transfer():
+            return None
+        case OpenEscrow(ends_at_ms=ends_at_ms):
+            return None if ends_at_ms > scene.now_ms else Reason.TERMS
+        case payload:
+            escrow = scene.escrow_of(payload.escrow)
+    if escrow is None or escrow.closing is not None:
+        return Reason.ESCROW_CLOSED
+    match payload:
+        case CancelEscrow() if escrow.cancelled_at_ms is not None:
+            return Reason.ESCROW_CLOSED
+        case SettleEscrow() | CloseEscrow():
+            latest_ms = reclaimable_ms(escrow.terms) - SETTLE_MARGIN_MS
+            return None if scene.now_ms < latest_ms else Reason.TOO_LATE
+        case _:
+            return None
 
 
 def _is_free(operation: Operation, scene: Scene) -> bool:
@@ -128,11 +186,10 @@ def _is_free(operation: Operation, scene: Scene) -> bool:
             return False
 
 
-def _object_to_terms(consumer: AccountId, terms: OpenEscrow, now_ms: int) -> Reason | None:
+def _object_to_terms(consumer: AccountId, terms: OpenEscrow) -> Reason | None:
     duration_ms = terms.ends_at_ms - terms.starts_at_ms
     is_sane = (
-        terms.ends_at_ms > now_ms
-        and duration_ms <= DURATION_SECONDS_MAX * SECOND_MS
+        duration_ms <= DURATION_SECONDS_MAX * SECOND_MS
         and terms.grace_seconds <= GRACE_SECONDS_MAX
         and consumer != AccountId(terms.node)
     )
@@ -150,7 +207,7 @@ def _object_for_escrow(
         case CancelEscrow() if account != escrow.consumer:
             return Reason.NOT_A_PARTY
         case CancelEscrow():
-            return Reason.ESCROW_CLOSED if escrow.cancelled_at_ms is not None else None
+            return None
         case SettleEscrow() if account != node:
             return Reason.NOT_A_PARTY
         case SettleEscrow(to_farm=to_farm):
@@ -176,17 +233,19 @@ def reclaimable_ms(terms: OpenEscrow) -> TimestampMs:
 def due(escrow: Escrow, scene: Scene) -> Amount:
     """The most that the farm may get now: the time used times the price, rounded down.
 
-    The time runs from the start to the end, or to now, or to the cancel. A cancel
-    that this witness saw over two minutes after its own time counts from when
-    it was seen, so that a consumer gains nothing by dating it back.
+    The time runs from the start to the end, or to now, or to CANCEL_NOTICE_MS after
+    the cancel. The cancel counts from when this witness saw it certified if that
+    is later than its own time, so that a consumer neither gains by dating it back
+    nor makes a settlement void that was signed before.
     """
-    until_ms = min(scene.now_ms, escrow.terms.ends_at_ms)
+    until_ms: int = min(scene.now_ms, escrow.terms.ends_at_ms)
     if escrow.cancelled_at_ms is not None:
         seen_ms = scene.cancel_seen_ms.get(escrow.id, escrow.cancelled_at_ms)
-        is_late = seen_ms > escrow.cancelled_at_ms + CLOCK_AHEAD_MS_MAX
-        until_ms = min(until_ms, seen_ms if is_late else escrow.cancelled_at_ms)
+        noticed_ms = max(seen_ms, escrow.cancelled_at_ms) + CANCEL_NOTICE_MS
+        until_ms = min(until_ms, noticed_ms)
     terms = escrow.terms
-    return accrued(terms.price_per_hour, terms.deposit, terms.starts_at_ms, until_ms)
+    until = TimestampMs(until_ms)
+    return accrued(terms.price_per_hour, terms.deposit, terms.starts_at_ms, until)
 
 
 def close_message(terms: CloseTerms, network: NetworkId) -> bytes:

@@ -37,7 +37,7 @@ from p2pgrid.ledger.views import (
     pending_entry,
 )
 from p2pgrid.limits.ledger import LEDGER_CAUGHT_UP_SECONDS_MAX, OPERATION_BYTES_MAX
-from p2pgrid.model.certificate import Equivocation
+from p2pgrid.model.certificate import CertifiedBatch, Equivocation
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
 from p2pgrid.model.operation import Operation, Payload
@@ -108,8 +108,12 @@ class LedgerService:
 
     # --- paying -----------------------------------------------------------------------------------
 
-    async def submit(self, envelope: bytes) -> RecordId:
+    async def submit(self, envelope: bytes, *, submitter: NodeId | None = None) -> RecordId:
         """Get a signed operation certified; the same one may be submitted again at any time.
+
+        Args:
+            envelope: the operation.
+            submitter: the peer that sent it, if one did.
 
         Raises:
             PeerError: it is not a signed operation of this grid.
@@ -117,7 +121,7 @@ class LedgerService:
             Unreachable: too few witnesses answered; it may be certified later.
         """
         signed = verify(Operation, envelope[: OPERATION_BYTES_MAX + 1], self._archive.network)
-        await self._quorum.certify(signed)
+        await self._quorum.certify(signed, submitter=submitter)
         return signed.id
 
     async def spend(self, payload: Payload, key: SigningKey) -> RecordId:
@@ -205,7 +209,11 @@ class LedgerService:
                 f"{short(account)} is not known for sure; check the connection"
             )
         is_convicted = NodeId(account) in self._archive.convicted
-        return Standing(self._archive.state.account(account), is_convicted)
+        return Standing(
+            self._archive.state.account(account),
+            is_convicted,
+            is_recent=self._replication.is_recent,
+        )
 
     async def certify(self, signed: Signed[Operation]) -> None:
         """Return when an operation of ours is certified; raises as `Quorum.certify`."""
@@ -225,6 +233,11 @@ class LedgerService:
             self._replication.publish(BatchItem(verified.batch))
         self._admitted(verified)
 
+    async def learn(self, batch: CertifiedBatch) -> None:
+        """Take in a batch that a witness says is certified. Raises PeerError."""
+        await trio.lowlevel.checkpoint()
+        self._replication.take_batch(batch)
+
     async def convict(self, evidence: Equivocation) -> None:
         """Store a proof of equivocation and tell the grid."""
         await trio.lowlevel.checkpoint()
@@ -242,8 +255,8 @@ class LedgerService:
 
     # --- answering --------------------------------------------------------------------------------
 
-    async def _answer_submit(self, _peer: NodeId, body: bytes) -> bytes:
-        return answers.answer_submitted(self._archive, await self.submit(body))
+    async def _answer_submit(self, peer: NodeId, body: bytes) -> bytes:
+        return answers.answer_submitted(self._archive, await self.submit(body, submitter=peer))
 
     def _answering(self, answer: Callable[[Archive, bytes], bytes]) -> RequestHandler:
         async def handle(_peer: NodeId, body: bytes) -> bytes:

@@ -11,7 +11,7 @@ from nacl.signing import SigningKey
 
 from p2pgrid.errors import Conflicting, GridError, Refused, StoreFailed, Unreachable
 from p2pgrid.ledger.purse import Purse
-from p2pgrid.ledger.rules import Scene, object_to_payload, refused
+from p2pgrid.ledger.rules import Scene, object_to_signing, refused
 from p2pgrid.ledger.state import Account, Escrow
 from p2pgrid.ledger.wallet import (
     Head,
@@ -24,7 +24,7 @@ from p2pgrid.ledger.wallet import (
 from p2pgrid.limits.ledger import LEDGER_PENDING_RETRY_SECONDS
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import AccountId, NetworkId, RecordId, short
-from p2pgrid.model.operation import OpenEscrow, Operation, Payload, Transfer
+from p2pgrid.model.operation import OpenEscrow, Operation, Payload, SettleEscrow, Transfer
 from p2pgrid.units import Amount, TimestampMs
 from p2pgrid.wire.signed import Signed, is_usable_key
 
@@ -37,6 +37,8 @@ class Standing:
 
     account: Account
     is_convicted: bool
+    is_recent: bool = True
+    """Whether what is certified elsewhere has been learnt a moment ago."""
 
 
 class Books(Protocol):
@@ -151,8 +153,11 @@ class Spending:
         now_ms = self._now_ms()
         operation = next_operation(account, payload, head, fee=fee, now_ms=now_ms)
         require_funds(operation, known.balance)
+        if isinstance(payload, SettleEscrow) and not standing.is_recent:
+            # A cancel of which we have not heard could make it too much for ever.
+            raise Unreachable("no peer answers now; a settlement is signed when one does")
         scene = Scene(lambda _: escrow, self._network, self._fee, now_ms, {})
-        reason = object_to_payload(operation, scene)
+        reason = object_to_signing(operation, scene)
         if standing.is_convicted:
             reason = Reason.CONVICTED
         elif not _has_usable_receivers(payload):

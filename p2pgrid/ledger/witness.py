@@ -2,7 +2,8 @@
 
 Rule 1: a vote is in the store before the answer leaves. So every accepted
 operation is written, also one voted for before: the first write may still be
-under way when the same operation is asked about again.
+under way when the same operation is asked about again. What is certified gets no
+other vote: anybody could have it certified anew in any number of batches.
 Rule 2: no vote for a second operation in any slot that has a vote or certificate.
 Rule 3: an operation follows one that is certified or voted for, by id.
 Rule 4: the balance that counts is what is certified, less all that was voted
@@ -33,8 +34,8 @@ class Candidate:
     """An operation whose signature has been checked."""
 
     signed: Signed[Operation]
-    has_usable_keys: bool
-    """Whether every account that it names is known or a usable key."""
+    has_usable_keys: bool | None
+    """Whether every account that it names is known or a usable key; None: not looked at."""
     slots: tuple[bytes, ...] = field(init=False)
     """Of the operation: hashes, so made once."""
 
@@ -91,7 +92,11 @@ class VoteBook:
         return [(Table.VOTED_OPERATION.key(identity), None), *votes]
 
     def see_cancel(self, escrow: RecordId, now_ms: TimestampMs) -> list[Change]:
-        """Note when a cancel was first seen; later sightings change nothing."""
+        """Note when a cancel was first seen certified; later sightings change nothing.
+
+        A vote for it does not count: nobody else learns of it while its author keeps
+        the certificate back.
+        """
         if escrow in self.cancel_seen_ms:
             return []
         self.cancel_seen_ms[escrow] = now_ms
@@ -147,8 +152,14 @@ class Witness:
         self._envelope_of = envelope_of
 
     @property
+    def closings(self) -> tuple[Signed[Operation], ...]:
+        """Ends of escrows that were voted for and have no certificate yet, the oldest first."""
+        voted = self._book.operations.values()
+        return tuple(signed for signed in voted if len(signed.record.slots) > 1)
+
+    @property
     def cancel_seen_ms(self) -> Mapping[RecordId, TimestampMs]:
-        """When this witness first saw the cancel of an escrow."""
+        """When this witness first saw the cancel of an escrow certified."""
         return self._book.cancel_seen_ms
 
     def judge(self, candidates: Sequence[Candidate], now_ms: TimestampMs) -> Judgement:
@@ -163,7 +174,7 @@ class Witness:
                 refusals.append(refusal)
                 continue
             accepted.append(candidate.signed.id)
-            changes += self._vote(candidate, now_ms)
+            changes += self._vote(candidate)
         return Judgement(tuple(accepted), tuple(refusals), tuple(changes))
 
     def objection(self, candidate: Candidate, now_ms: TimestampMs) -> Reason | None:
@@ -186,18 +197,10 @@ class Witness:
                 changes += self._book.see_cancel(operation.payload.escrow, now_ms)
         return changes
 
-    def _vote(self, candidate: Candidate, now_ms: TimestampMs) -> list[Change]:
-        """Note a vote; gives what must be durable before it leaves.
-
-        For a certified operation too: the certificate itself may not be durable yet.
-        """
-        identity, payload = candidate.signed.id, candidate.signed.record.payload
-        if self._state.operation(identity) is None:
-            self._book.enter(candidate)
-        changes = [*candidate.votes]
-        if isinstance(payload, CancelEscrow):
-            changes += self._book.see_cancel(payload.escrow, now_ms)
-        return changes
+    def _vote(self, candidate: Candidate) -> list[Change]:
+        """Note a vote; gives what must be durable before it leaves."""
+        self._book.enter(candidate)
+        return [*candidate.votes]
 
     # --- the rules --------------------------------------------------------------------------------
 
@@ -205,13 +208,16 @@ class Witness:
         identity, operation = candidate.signed.id, candidate.signed.record
         if self._state.is_alarmed:
             return Refusal(operation=identity, reason=Reason.HALTED)
+        if self._state.operation(identity) is not None:
+            return Refusal(operation=identity, reason=Reason.CERTIFIED)
         holder = self._holder(candidate)
         if holder is not None:
             return self._conflict(identity, holder)
-        if self._state.operation(identity) is not None or identity in self._book.operations:
+        if identity in self._book.operations:
             return None
-        reason = self._object_to_account(candidate, scene.now_ms)
+        reason = self._object_to_account(operation, scene.now_ms)
         reason = reason or self._object_to_chain(operation)
+        reason = reason or _object_to_keys(candidate)
         reason = reason or object_to_payload(operation, scene)
         return None if reason is None else Refusal(operation=identity, reason=reason)
 
@@ -229,12 +235,9 @@ class Witness:
         envelope = self._envelope_of(holder) if voted is None else voted.envelope
         return Refusal(operation=identity, reason=Reason.CONFLICT, conflict=envelope)
 
-    def _object_to_account(self, candidate: Candidate, now_ms: int) -> Reason | None:
-        operation = candidate.signed.record
+    def _object_to_account(self, operation: Operation, now_ms: int) -> Reason | None:
         if operation.account in self._convicted:
             return Reason.CONVICTED
-        if not candidate.has_usable_keys:
-            return Reason.KEY
         return Reason.TIME if operation.time_ms > now_ms + CLOCK_AHEAD_MS_MAX else None
 
     def _object_to_chain(self, operation: Operation) -> Reason | None:
@@ -262,3 +265,10 @@ class Witness:
             return certified
         voted = self._book.places.get((account, sequence))
         return None if voted is None else (voted, self._book.operations[voted].record)
+
+
+def _object_to_keys(candidate: Candidate) -> Reason | None:
+    """Keys that were not looked at, because there were no funds then, are looked at next time."""
+    if candidate.has_usable_keys is None:
+        return Reason.FUNDS
+    return None if candidate.has_usable_keys else Reason.KEY

@@ -1,6 +1,6 @@
 """Limits of the ledger."""
 
-from p2pgrid.units import KIB, MIB
+from p2pgrid.units import HOUR_MS, KIB, MIB
 
 OPERATION_BYTES_MAX = 4 * KIB
 """A signed operation: a transfer with the most outputs has 2.8 KiB."""
@@ -18,10 +18,20 @@ BATCH_INTERVAL_MS = 100
 """How long an entry node gathers operations: one witness signature is shared by all of them."""
 
 CLOCK_AHEAD_MS_MAX = 120_000
-"""How far an operation's time may be ahead of a witness's clock, and a cancel's in its past."""
+"""How far an operation's time may be ahead of a witness's clock."""
 
-RECLAIM_DELAY_MS = 600_000
+CANCEL_NOTICE_MS = 120_000
+"""What a node may still bill after a cancel was certified: gossip takes seconds, and a
+settlement that it signed before it heard of the cancel must stay certifiable."""
+
+RECLAIM_DELAY_MS = 24 * HOUR_MS
 """After the end and the grace of an escrow, before its consumer may take everything back."""
+
+SETTLE_MARGIN_MS = HOUR_MS
+"""So long before that moment a node signs no settlement any more: the two must never race."""
+
+VIEW_AGE_SECONDS_MAX = 60.0
+"""A node signs a settlement only when it was level with a peer so lately: half CANCEL_NOTICE_MS."""
 
 GRACE_SECONDS_MAX = 30 * 24 * 3600
 """Longest grace of an escrow: a deposit must not be locked for ever by a mistyped number."""
@@ -52,6 +62,30 @@ WITNESS_RETRY_MS_MIN = 200
 
 WITNESS_RETRY_MS_MAX = 5_000
 """Longest such pause: a restarted witness is back in use after as long."""
+
+CERTIFIED_PER_ANSWER = 4
+"""Certified batches that a witness hands to an entry node which asks for what is certified."""
+
+BALLOTS_PER_PEER_MAX = 4
+"""Vote requests of one peer that are worked on at once; its others wait."""
+
+ENTRY_DOUBTFUL_PER_PEER_MAX = 4
+"""Operations of one submitting peer under way that could not be certified by what we know."""
+
+CLOSINGS_FINISHED_AT_ONCE = 16
+"""Half-certified ends of escrows that a witness sees to in one round."""
+
+LEDGER_PULLS_AT_ONCE = 3
+"""Peers that came up or know more, pulled from at the same time; a slow one holds one of these."""
+
+LEDGER_PULL_SECONDS_MAX = 10.0
+"""What one pull may last without bringing news; what it brought is kept when it is cut off."""
+
+LEDGER_UNWANTED_MAX = 50_000
+"""Ids of batches and proofs remembered that bring nothing, so as not to fetch them again."""
+
+ACCOUNT_EVIDENCE_MAX = 1_000
+"""Accounts convicted of double signing that are kept, 8 KiB each: votes are single anyway."""
 
 LEDGER_RECONCILE_SECONDS = 3.0
 """Pause between two comparisons with a random peer: what gossip lost arrives within seconds."""

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from p2pgrid.errors import InvalidRecord
-from p2pgrid.limits.ledger import OPERATION_BYTES_MAX, OPERATIONS_PER_BATCH_MAX
+from p2pgrid.limits.ledger import (
+    CERTIFIED_PER_ANSWER,
+    OPERATION_BYTES_MAX,
+    OPERATIONS_PER_BATCH_MAX,
+)
 from p2pgrid.model.genesis import WITNESSES_MAX
 from p2pgrid.model.ids import NodeId, RecordId, require_ids
 from p2pgrid.wire.codec import record, variant
@@ -41,7 +45,7 @@ class Reason(IntEnum):
     ESCROW_UNKNOWN = 8
     """It knows no such escrow yet."""
     ESCROW_CLOSED = 9
-    """The escrow is closed, or cancelled already."""
+    """The escrow is closed, or cancelled already; only wallets object to that."""
     NOT_A_PARTY = 10
     """The account has no right to do this with the escrow, or the other side did not sign."""
     TOO_MUCH = 11
@@ -54,6 +58,10 @@ class Reason(IntEnum):
     """`previous` is not the operation before it, or too many of the account are under way."""
     HALTED = 15
     """Two certificates for one slot exist: no vote until people have looked at it."""
+    CERTIFIED = 16
+    """It is certified already, so it needs no other vote; the answer brings its batch."""
+    TOO_LATE = 17
+    """So near to the moment when it can be reclaimed, a wallet does not settle any more."""
 
 
 def _require_signatures(*signatures: bytes) -> None:
@@ -112,21 +120,6 @@ class Refusal:
             raise InvalidRecord(f"an operation has at most {OPERATION_BYTES_MAX} bytes")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoteAnswer:
-    """The witness's vote for all that was asked but what it refuses."""
-
-    refusals: tuple[Refusal, ...]
-    signature: bytes | None
-    """Over the `Vote` for the root of the rest; none when nothing is left."""
-
-    def __post_init__(self) -> None:
-        if len(self.refusals) > OPERATIONS_PER_BATCH_MAX:
-            raise InvalidRecord("more refusals than a batch has operations")
-        if self.signature is not None:
-            _require_signatures(self.signature)
-
-
 @record(RecordKind.CERTIFICATE)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
@@ -172,6 +165,25 @@ class CertifiedBatch:
 
     def __post_init__(self) -> None:
         _require_operations(self.operations)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteAnswer:
+    """The witness's vote for all that was asked but what it refuses."""
+
+    refusals: tuple[Refusal, ...]
+    signature: bytes | None
+    """Over the `Vote` for the root of the rest; none when nothing is left."""
+    certified: tuple[CertifiedBatch, ...] = ()
+    """Of what is refused as CERTIFIED, so that the asker catches up at once."""
+
+    def __post_init__(self) -> None:
+        if len(self.refusals) > OPERATIONS_PER_BATCH_MAX:
+            raise InvalidRecord("more refusals than a batch has operations")
+        if len(self.certified) > CERTIFIED_PER_ANSWER:
+            raise InvalidRecord(f"at most {CERTIFIED_PER_ANSWER} batches come with an answer")
+        if self.signature is not None:
+            _require_signatures(self.signature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ class Booth:
         self.witness = Witness(self.genesis, self.state, convicted=self.convicted, book=book)
 
     def ask(
-        self, *operations: Signed[Operation], now_ms: int = NOW, has_usable_keys: bool = True
+        self, *operations: Signed[Operation], now_ms: int = NOW, has_usable_keys: bool | None = True
     ) -> Judgement:
         candidates = [Candidate(one, has_usable_keys) for one in operations]
         judged = self.witness.judge(candidates, TimestampMs(now_ms))

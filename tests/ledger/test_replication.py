@@ -48,8 +48,8 @@ def too_few() -> CertifiedBatch:
     )
 
 
-def evidence(culprit: str = "mallory") -> Equivocation:
-    chain = Chain(GENESIS, "mallory")
+def evidence(culprit: str = "carol") -> Equivocation:
+    chain = Chain(GENESIS, "carol")
     found = convict_account(chain.fork(pay("bob", 1)), chain.fork(pay("bob", 2)))
     assert found is not None
     return replace(found, culprit=node_of(culprit))
@@ -106,7 +106,7 @@ async def test_what_is_good_is_taken_and_counts(by_gossip: bool, autojump_clock:
         await trio.sleep(10)
 
         assert (await service.account(account_of("bob"))).balance == START + 10
-        assert [one.culprit for one in await service.evidence()] == [node_of("mallory")]
+        assert [one.culprit for one in await service.evidence()] == [node_of("carol")]
 
 
 @pytest.mark.parametrize("by_gossip", [True, False])

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2pgrid.ledger.rules import Scene, object_to_signing
 from p2pgrid.ledger.witness import Candidate
-from p2pgrid.limits.ledger import GRACE_SECONDS_MAX, RECLAIM_DELAY_MS
+from p2pgrid.limits.ledger import (
+    CANCEL_NOTICE_MS,
+    GRACE_SECONDS_MAX,
+    RECLAIM_DELAY_MS,
+    SETTLE_MARGIN_MS,
+)
 from p2pgrid.model.certificate import Reason
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import (
@@ -62,6 +68,8 @@ def lease() -> Lease:
 
 
 MINUTE_MS = 60_000
+NOTICE = CANCEL_NOTICE_MS // MINUTE_MS
+"""What the node may bill for the time until everybody knows of a cancel: 1 a minute."""
 
 
 def test_a_settlement_is_bounded_by_the_time_used(lease: Lease) -> None:
@@ -75,17 +83,36 @@ def test_a_settlement_is_bounded_by_the_time_used(lease: Lease) -> None:
 def test_a_cancel_stops_accrual_at_its_time(lease: Lease) -> None:
     lease.cancel(time_ms=NOW + 10 * MINUTE_MS, seen_ms=NOW + 11 * MINUTE_MS)
 
-    assert lease.settle(10, now_ms=NOW + 40 * MINUTE_MS) is None
-    assert lease.settle(11, now_ms=NOW + 40 * MINUTE_MS) is Reason.TOO_MUCH
+    assert lease.settle(11 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is None
+    assert lease.settle(12 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is Reason.TOO_MUCH
+
+
+def test_a_cancel_dated_ahead_counts_from_its_own_time(lease: Lease) -> None:
+    lease.cancel(time_ms=NOW + 12 * MINUTE_MS, seen_ms=NOW + 11 * MINUTE_MS)
+
+    assert lease.settle(12 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is None
+    assert lease.settle(13 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is Reason.TOO_MUCH
 
 
 def test_a_cancel_dated_back_gains_nothing(lease: Lease) -> None:
     lease.cancel(time_ms=NOW, seen_ms=NOW + 20 * MINUTE_MS)
 
-    assert lease.settle(20, now_ms=NOW + 40 * MINUTE_MS) is None
-    assert lease.settle(21, now_ms=NOW + 40 * MINUTE_MS) is Reason.TOO_MUCH
+    assert lease.settle(20 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is None
+    assert lease.settle(21 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is Reason.TOO_MUCH
     lease.booth.start()
-    assert lease.settle(20, now_ms=NOW + 40 * MINUTE_MS) is None
+    assert lease.settle(20 + NOTICE, now_ms=NOW + 40 * MINUTE_MS) is None
+
+
+def test_a_certificate_kept_back_makes_no_settlement_void(lease: Lease) -> None:
+    """The vote was long ago; the node settled before anybody but the consumer knew."""
+    cancel = lease.alice.next(CancelEscrow(escrow=lease.opening.id), time_ms=NOW)
+    assert lease.booth.refusal(cancel, now_ms=NOW) is None
+    assert lease.settle(30, now_ms=NOW + 30 * MINUTE_MS) is None
+    lease.booth.certify(cancel, now_ms=NOW + 30 * MINUTE_MS)
+
+    assert lease.settle(30, now_ms=NOW + 30 * MINUTE_MS + 1) is None
+    lease.booth.start()
+    assert lease.settle(30, now_ms=NOW + 10 * HOUR_MS) is None
 
 
 @given(st.integers(0, 2 * HOUR_MS), st.integers(0, 120))
@@ -141,20 +168,54 @@ def test_an_escrow_closes_once(lease: Lease) -> None:
     assert lease.booth.refusal(lease.node.next(other, fee=0)) is Reason.CONFLICT
     lease.booth.certify(lease.node.operations[0])
     assert lease.object("node", other, fee=0) is Reason.CONFLICT
+
+
+def signing(lease: Lease, name: str, payload: Payload, *, now_ms: int = NOW) -> Reason | None:
+    """Why a wallet would not sign."""
+    booth, fee = lease.booth, 0 if name == "node" else FEE
+    chain = {"alice": lease.alice, "node": lease.node}[name]
+    moment = TimestampMs(now_ms)
+    scene = Scene(booth.state.escrow, booth.genesis.network, FEE, moment, {})
+    return object_to_signing(chain.fork(payload, fee=fee).record, scene)
+
+
+def test_a_cancel_that_came_too_late_is_still_certified(lease: Lease) -> None:
+    """It was signed when the escrow was open; were it refused, its account would be blocked."""
     cancel = CancelEscrow(escrow=lease.opening.id)
-    assert lease.object("alice", cancel) is Reason.ESCROW_CLOSED
-
-
-def test_an_escrow_is_cancelled_once(lease: Lease) -> None:
     lease.cancel(time_ms=NOW, seen_ms=NOW)
+    assert lease.object("alice", cancel) is None
+    assert signing(lease, "alice", cancel) is Reason.ESCROW_CLOSED
 
-    assert lease.object("alice", CancelEscrow(escrow=lease.opening.id)) is Reason.ESCROW_CLOSED
+    settle = SettleEscrow(escrow=lease.opening.id, to_farm=Amount(0), evidence=bytes(32))
+    lease.booth.certify(lease.node.next(settle, fee=0))
+    assert lease.object("alice", cancel) is None
+    assert signing(lease, "alice", cancel) is Reason.ESCROW_CLOSED
+
+
+def test_an_escrow_whose_time_went_by_meanwhile_is_still_opened(lease: Lease) -> None:
+    late = NOW + HOUR_MS
+
+    assert lease.object("bob", escrow_terms(), now_ms=late) is None
+    assert signing(lease, "alice", escrow_terms(), now_ms=late - 1) is None
+    assert signing(lease, "alice", escrow_terms(), now_ms=late) is Reason.TERMS
+
+
+def test_a_node_signs_no_settlement_when_its_consumer_may_soon_reclaim(lease: Lease) -> None:
+    """Of two closings that race one can never be certified, and its account is blocked."""
+    settle = SettleEscrow(escrow=lease.opening.id, to_farm=Amount(0), evidence=bytes(32))
+    reclaim_ms = NOW + HOUR_MS + 60_000 + RECLAIM_DELAY_MS
+    latest_ms = reclaim_ms - SETTLE_MARGIN_MS
+
+    assert signing(lease, "node", settle, now_ms=latest_ms - 1) is None
+    assert signing(lease, "node", settle, now_ms=latest_ms) is Reason.TOO_LATE
+    assert signing(lease, "node", settle, now_ms=reclaim_ms + HOUR_MS) is Reason.TOO_LATE
+    assert lease.settle(0, now_ms=reclaim_ms + HOUR_MS) is None
+    assert RECLAIM_DELAY_MS >= 20 * SETTLE_MARGIN_MS
 
 
 @pytest.mark.parametrize("hours", [367 * 24, 10**6])
 def test_terms_that_make_no_sense_get_no_vote(lease: Lease, hours: int) -> None:
     assert lease.object("bob", escrow_terms(hours=hours)) is Reason.TERMS
-    assert lease.object("bob", escrow_terms(), now_ms=NOW + HOUR_MS) is Reason.TERMS
     assert lease.object("node", escrow_terms()) is Reason.FUNDS
     assert lease.object("bob", escrow_terms()) is None
 

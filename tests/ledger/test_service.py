@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from p2pgrid.errors import Conflicting, InsufficientBalance, PeerError, Refused, Unreachable
 from p2pgrid.ledger.service import LedgerService
+from p2pgrid.limits.ledger import CANCEL_NOTICE_MS
 from p2pgrid.model.ids import AccountId, RecordId
 from p2pgrid.model.operation import CancelEscrow, SettleEscrow, Transfer
 from p2pgrid.net.network import Method
@@ -182,7 +183,8 @@ async def test_an_escrow_is_cancelled_settled_and_refunded(
         assert escrow.cancelled_at_ms is not None
         due = Amount(3600 * (escrow.cancelled_at_ms - NOW) // HOUR_MS)
         assert due >= 10
-        too_much = SettleEscrow(escrow=opening, to_farm=Amount(due + 1), evidence=bytes(32))
+        noticed = Amount(due + 3600 * CANCEL_NOTICE_MS // HOUR_MS)
+        too_much = SettleEscrow(escrow=opening, to_farm=Amount(noticed + 6), evidence=bytes(32))
         with pytest.raises(Refused, match="more than the time used"):
             await at_node.spend(too_much, key_of(node))
         fair = SettleEscrow(escrow=opening, to_farm=due, evidence=bytes(32))

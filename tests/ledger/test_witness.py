@@ -45,6 +45,26 @@ def test_every_vote_is_written_also_when_it_was_given_before(booth: Booth, alice
     assert booth.ask(one).changes == booth.ask(one).changes != ()
 
 
+def test_what_is_certified_gets_no_other_vote(booth: Booth, alice: Chain) -> None:
+    """Otherwise anybody could have it certified again in any number of batches, for no fee."""
+    one = alice.next(pay("bob", 1))
+    booth.certify(one)
+
+    judged = booth.ask(one)
+    assert (judged.accepted, judged.changes) == ((), ())
+    assert booth.refusal(one) is Reason.CERTIFIED
+
+
+def test_funds_are_looked_at_before_keys(booth: Booth, alice: Chain) -> None:
+    """65 keys cost 4 ms to check, and who has no funds pays for nothing."""
+    poor = Chain(booth.genesis, "dave").fork(pay("bob", 1))
+
+    for known in (None, False):
+        assert booth.ask(poor, has_usable_keys=known).refusals[0].reason is Reason.FUNDS
+    late = booth.ask(alice.fork(pay("bob", 1)), has_usable_keys=None)
+    assert late.refusals[0].reason is Reason.FUNDS
+
+
 def test_in_one_batch_the_first_of_two_spends_wins(booth: Booth, alice: Chain) -> None:
     one, other = alice.fork(pay("bob", 1)), alice.fork(pay("bob", 2))
     judged = booth.ask(one, other)
@@ -62,7 +82,7 @@ def test_does_not_vote_for_what_is_certified_after_voting_for_another(
     booth.certify(other)
 
     for _ in range(2):
-        assert booth.refusal(other) is Reason.CONFLICT
+        assert booth.refusal(other) is Reason.CERTIFIED
         assert booth.refusal(one) is Reason.CONFLICT
         booth.start()
 
@@ -74,7 +94,7 @@ def test_votes_that_a_certificate_settled_leave_the_disk(booth: Booth, alice: Ch
 
     assert not list(booth.disk.scan(Table.VOTE))
     assert not list(booth.disk.scan(Table.VOTED_OPERATION))
-    assert booth.refusal(one) is None
+    assert booth.refusal(one) is Reason.CERTIFIED
     assert booth.refusal(Chain(booth.genesis, "alice").fork(pay("bob", 2))) is Reason.CONFLICT
 
 

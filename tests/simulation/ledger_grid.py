@@ -23,7 +23,8 @@ from p2pgrid.ledger.entry import Ask, Certified, Effect, Entry, Turned
 from p2pgrid.ledger.rules import MAY_PASS
 from p2pgrid.ledger.state import LedgerState
 from p2pgrid.ledger.witness import Candidate, Witness, read_votes
-from p2pgrid.model.certificate import CertifiedBatch, VoteAnswer
+from p2pgrid.limits.ledger import CERTIFIED_PER_ANSWER
+from p2pgrid.model.certificate import CertifiedBatch, Reason, VoteAnswer
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.operation import Operation
@@ -102,6 +103,7 @@ class Node:
         self.is_alive = True
         self.state = LedgerState(grid.genesis)
         self.batches: dict[bytes, CertifiedBatch] = {}
+        self.batch_with: dict[RecordId, CertifiedBatch] = {}
         self.entry = Entry(grid.witnesses, grid.network)
         self.told: set[RecordId] = set()
         stored = [self._fold(decode(CertifiedBatch, data)) for _, data in disk.table(Table.BATCH)]
@@ -158,6 +160,8 @@ class Node:
 
     def hear_vote(self, proposal: int, witness: NodeId, answer: VoteAnswer) -> None:
         if self.is_alive:
+            for batch in answer.certified:
+                self.accept(batch)
             try:
                 self.perform(self.entry.receive(proposal, witness, answer, self.grid.clock))
             except PeerError:
@@ -196,6 +200,7 @@ class Node:
     def _fold(self, batch: CertifiedBatch) -> tuple[tuple[RecordId, Operation], ...]:
         verified = verify_batch(batch, self.grid.witnesses, self.grid.network)
         self.batches[verified.root] = batch
+        self.batch_with |= {identity: batch for identity, _ in verified.operations}
         self.state.add(verified.operations)
         return verified.operations
 
@@ -210,7 +215,17 @@ class Node:
             envelopes = [one.envelope for one in operations if one.id in judged.accepted]
             message = vote_message(vote_for(envelopes, self.grid.witnesses), self.grid.network)
             signature = sign_message(message, key_of(self.name))
-        answer = VoteAnswer(refusals=judged.refusals, signature=signature)
+        certified = {
+            batch.certificate.root: batch
+            for refusal in judged.refusals
+            if refusal.reason is Reason.CERTIFIED
+            for batch in [self.batch_with[refusal.operation]]
+        }
+        answer = VoteAnswer(
+            refusals=judged.refusals,
+            signature=signature,
+            certified=tuple(certified.values())[:CERTIFIED_PER_ANSWER],
+        )
         accepted = [one for one in operations if one.id in judged.accepted]
 
         def leave() -> None:

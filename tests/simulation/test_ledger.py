@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from p2pgrid.ledger.certificate import WitnessSet
+from p2pgrid.ledger.rules import Scene
 from p2pgrid.ledger.witness import Candidate, Witness
-from p2pgrid.model.certificate import Reason
+from p2pgrid.model.certificate import Reason, Refusal
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import Operation
@@ -42,10 +43,10 @@ class WithoutVoteOnce(Witness):
 class TrustsCertificates(Witness):
     """Votes for what is certified, whatever it voted for before."""
 
-    def _holder(self, candidate: Candidate) -> RecordId | None:
+    def _object(self, candidate: Candidate, scene: Scene) -> Refusal | None:
         if self._state.operation(candidate.signed.id) is not None:
             return None
-        return super()._holder(candidate)
+        return super()._object(candidate, scene)
 
 
 class WithoutFunds(Witness):
