@@ -35,7 +35,10 @@ def missing(node: NodeNames, directory: Path) -> str | None:
 
 def _missing_rights() -> str | None:
     if os.geteuid() != 0:
-        return "containers need root: run the node as root"
+        return (
+            "containers need root: run the node as root; without it the node still stores, "
+            "gossips and votes, and serves images, but takes no reservations"
+        )
     return None
 
 

@@ -37,7 +37,9 @@ def test_root_is_asked_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) ->
     said = missing(machine.names, machine.directory)
 
     assert said is not None
-    assert "root" in said
+    assert "run the node as root" in said
+    assert "still stores, gossips and votes" in said
+    assert "takes no reservations" in said
 
 
 def test_a_file_system_that_can_not_shift_owners_is_named(machine: Machine) -> None:
