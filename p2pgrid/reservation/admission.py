@@ -1,11 +1,16 @@
-"""Whether a node takes a reservation, and what it asks for it. Refusals say what would fit."""
+"""Whether a node takes a reservation, and what it asks for it. Refusals say what would fit.
+
+A quote holds capacity before anything is paid, so a hold must not be free for
+all: it takes a balance that could pay it, all unpaid quotes together hold a
+share of the node, and a quote above that share stands alone, now and then.
+"""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
 
-from p2pgrid.errors import Refused
+from p2pgrid.errors import InsufficientBalance, Refused
 from p2pgrid.limits import reservation as limits
 from p2pgrid.limits.ledger import GRACE_SECONDS_MAX
 from p2pgrid.model.capacity import Capacity
@@ -15,8 +20,8 @@ from p2pgrid.model.node import Feature
 from p2pgrid.model.reservation import Phase, Quote, ReservationRequest
 from p2pgrid.reservation.lifecycle import Reservation
 from p2pgrid.reservation.matching import features_of, lacking_text
-from p2pgrid.reservation.pricing import deposit_for, price_per_hour
-from p2pgrid.units import SECOND_MS, TimestampMs
+from p2pgrid.reservation.pricing import PERMILLE, deposit_for, price_per_hour
+from p2pgrid.units import SECOND_MS, TimestampMs, format_tft
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +59,17 @@ def check_request(
     if request.signers or request.weight_needed:
         raise Refused("this node does not serve reservations of several signers yet")
     if request.grace_seconds and not can_pause:
-        raise Refused("this node keeps nothing after the end of a reservation; ask without grace")
+        raise Refused(
+            "this node keeps no data after the end of a reservation; "
+            "leave `grace` out of the document, or write grace = 0"
+        )
     if request.grace_seconds > GRACE_SECONDS_MAX:
         raise Refused("this node keeps things for at most 30 days after the end")
-    if request.starts_at_ms > now_ms + limits.REQUEST_AHEAD_SECONDS_MAX * SECOND_MS:
-        raise Refused("this node reserves at most a day ahead")
+    behind_ms = now_ms - request.starts_at_ms
+    if behind_ms > limits.REQUEST_BEHIND_SECONDS_MAX * SECOND_MS:
+        raise Refused("the reservation would have started minutes ago; check the clock, ask again")
+    if -behind_ms > limits.REQUEST_AHEAD_SECONDS_MAX * SECOND_MS:
+        raise Refused("reservations start at once, and this is minutes ahead; check the clock")
     if ends_at_ms <= now_ms:
         raise Refused("the reservation would be over before it starts")
 
@@ -67,13 +78,84 @@ def check_room(
     request: ReservationRequest, offer: Offer, reservations: Collection[Reservation]
 ) -> None:
     """Whether there is room for `request` besides `reservations`. Raises Refused."""
-    quotes = [one for one in reservations if one.phase is Phase.QUOTED]
-    own = [one for one in quotes if one.request.consumer == request.consumer]
+    quotes = _unpaid(reservations)
+    own = _own(request, quotes)
     if len(own) >= limits.QUOTES_PER_CONSUMER_MAX or len(quotes) >= limits.QUOTES_MAX:
         raise Refused("too many quotes are waiting to be paid; pay them, or ask in a minute")
     lacking = lacking_text(request.needs, offer.capacity.less(occupied(reservations)))
     if lacking:
         raise Refused(f"this node has {lacking}")
+
+
+def check_share(
+    request: ReservationRequest,
+    offer: Offer,
+    reservations: Collection[Reservation],
+    large_wait_ms: int,
+) -> None:
+    """Whether unpaid quotes would leave enough of the node to others.
+
+    For `large_wait_ms` from now, a large quote that lapsed keeps others of its kind away.
+
+    Raises:
+        Refused: ask for less, or later.
+    """
+    share, quotes = _quotes_share(offer.capacity), _unpaid(reservations)
+    small = [one for one in quotes if one.request.needs.fits_in(share)]
+    if not is_large(request, offer):
+        if not (request.needs + occupied(small)).fits_in(share):
+            raise Refused(
+                "what this node holds for quotes that are not paid yet is taken; ask in a minute"
+            )
+    elif len(small) < len(quotes):
+        raise Refused(
+            "a quote for most of this node waits to be paid already; ask in a minute, or for less"
+        )
+    elif large_wait_ms > 0:
+        raise Refused(
+            "a quote for most of this node was not paid lately; "
+            f"ask in {-(-large_wait_ms // SECOND_MS)} seconds, or for less"
+        )
+
+
+def is_large(request: ReservationRequest, offer: Offer) -> bool:
+    """Whether it alone takes more than all unpaid quotes may hold."""
+    return not request.needs.fits_in(_quotes_share(offer.capacity))
+
+
+def check_funds(
+    request: ReservationRequest, offer: Offer, reservations: Collection[Reservation], balance: int
+) -> None:
+    """Whether `balance` covers what this and the consumer's other open quotes here would cost.
+
+    Raises:
+        InsufficientBalance: it does not, so nothing is held.
+    """
+    price = price_per_hour(request.needs, offer.pricing, offer.price_permille)
+    cost = deposit_for(price, request.duration_seconds) + offer.pricing.fee
+    quotes = _own(request, _unpaid(reservations))
+    promised = sum(one.terms.deposit + offer.pricing.fee for one in quotes)
+    if cost + promised > balance:
+        besides = f", besides {format_tft(promised)} TFT for {len(quotes)} open quotes"
+        raise InsufficientBalance(
+            f"it takes {format_tft(cost)} TFT, deposit and fee{besides if quotes else ''}; as far "
+            f"as this node knows the account has {format_tft(balance)}"
+        )
+
+
+def _unpaid(reservations: Collection[Reservation]) -> list[Reservation]:
+    return [one for one in reservations if one.phase is Phase.QUOTED]
+
+
+def _own(request: ReservationRequest, quotes: Collection[Reservation]) -> list[Reservation]:
+    return [one for one in quotes if one.request.consumer == request.consumer]
+
+
+def _quotes_share(capacity: Capacity) -> Capacity:
+    """Rounded up: of one GPU, one."""
+    amounts = {field.name: getattr(capacity, field.name) for field in fields(capacity)}
+    permille = limits.QUOTES_SHARE_PERMILLE_MAX
+    return Capacity(**{name: -(-amount * permille // PERMILLE) for name, amount in amounts.items()})
 
 
 def quote_for(

@@ -24,8 +24,9 @@ from p2pgrid.model.ids import AccountId, NetworkId, RecordId, short
 from p2pgrid.model.operation import CancelEscrow, ReclaimEscrow
 from p2pgrid.model.reservation import Cancellation, Phase, Quote, ReservationRequest, Status
 from p2pgrid.net.network import Method, Network
+from p2pgrid.reservation.lifecycle import OVER
 from p2pgrid.reservation.matching import Candidate
-from p2pgrid.reservation.messages import FundedNotice, LogAnswer, LogQuery
+from p2pgrid.reservation.messages import FundedNotice, LogAnswer, LogQuery, ReservationQuery
 from p2pgrid.reservation.rental import (
     Order,
     Rental,
@@ -77,6 +78,9 @@ class ConsumerService:
         self._abandoned: list[RecordId] = []
         self._writing = trio.Lock()
         """Held while a change is stored, so that changes reach the disk in their order."""
+        self._closing = trio.Lock()
+        """Held from the last look at an escrow until what we sign about it is certified: what
+        can never be certified blocks all that we sign after it."""
         for key, value in parts.store.scan(Table.RENTED):
             try:
                 rental = decode(Rental, value, bytes_max=limits.RESERVATION_BYTES_MAX)
@@ -124,18 +128,20 @@ class ConsumerService:
             Refused: the node failed to start it; the deposit is back.
             Unreachable: it is paid, but the node or the ledger does not answer; `run` goes on.
         """
-        reasons = []
+        refusals: list[tuple[str, GridError]] = []
         for place, candidate in enumerate(candidates):
             on_progress("asking nodes", place, len(candidates))
             try:
                 rental = await self._agree(candidate, order)
             except (Refused, Unreachable, NotFound, PeerError) as error:
-                reasons.append(f"{short(candidate.node)}: {error}")
+                refusals.append((short(candidate.node), error))
                 continue
             on_progress("paying", 0, 0)
             await self._pay(rental)
             return await self._wait_until_running(rental.id, on_progress)
-        told_why = "; ".join(reasons) or "no node was offered"
+        if refusals and all(isinstance(error, InsufficientBalance) for _, error in refusals):
+            raise refusals[0][1]
+        told_why = "; ".join(f"{n}: {error}" for n, error in refusals) or "no node was offered"
         raise NoFittingNode(f"no node took the reservation ({told_why})")
 
     async def _agree(self, candidate: Candidate, order: Order) -> Rental:
@@ -236,6 +242,7 @@ class ConsumerService:
         while trio.current_time() < deadline:
             rental = await self._go_on(identity)
             if rental.is_over:
+                await self._see_it_gone(rental)
                 return rental
             await trio.sleep(limits.STATUS_POLL_SECONDS)
         rental = self._find(identity)
@@ -244,6 +251,19 @@ class ConsumerService:
             f"{short(rental.request.node)} does not settle it; what it does not earn comes back "
             "when it does, or all of it by reclaiming after the end of the reservation"
         )
+
+    async def _see_it_gone(self, rental: Rental) -> None:
+        """Wait until the node says that nothing runs any more, for a short while."""
+        query = encode(ReservationQuery(rental.id))
+        with trio.move_on_after(limits.GONE_SECONDS_MAX):
+            while rental.escrow is not None:  # else it never ran
+                try:
+                    answer = await self._ask(rental, Method.RESERVATION_STATUS, query)
+                    if verify(Status, answer, self._parts.network_id).record.phase in OVER:
+                        return
+                except GridError:
+                    return  # the ledger's word is enough
+                await trio.sleep(limits.STATUS_POLL_SECONDS)
 
     async def reclaim(self, identity: RecordId) -> Rental:
         """Take the whole deposit back from a node that never settled.
@@ -259,7 +279,7 @@ class ConsumerService:
             raise Refused(
                 f"the node may still settle; reclaim in {-(-wait_ms // SECOND_MS)} seconds"
             )
-        await self._parts.ledger.spend(ReclaimEscrow(escrow=rental.escrow), self._parts.key)
+        await self._sign(ReclaimEscrow(escrow=rental.escrow))
         return await self._refresh_money(identity)
 
     # --- steps, each of which may be repeated -----------------------------------------------------
@@ -282,15 +302,20 @@ class ConsumerService:
 
     async def _stop_accrual(self, rental: Rental) -> None:
         """Cancel on the ledger, once. Without it the node's word alone would stop the bill."""
-        if rental.escrow is None:
-            return
         try:
-            escrow = await self._parts.ledger.escrow(rental.escrow)
-            if escrow is not None and escrow.closing is None and escrow.cancelled_at_ms is None:
-                cancel = CancelEscrow(escrow=rental.escrow)
-                await self._parts.ledger.spend(cancel, self._parts.key)
+            if rental.escrow is not None:
+                await self._sign(CancelEscrow(escrow=rental.escrow))
         except GridError as error:
             log.warning("rental %s is not cancelled on the ledger yet: %s", short(rental.id), error)
+
+    async def _sign(self, payload: CancelEscrow | ReclaimEscrow) -> None:
+        """Spend it, unless a last look at the ledger shows that it has become pointless."""
+        async with self._closing:
+            escrow = await self._parts.ledger.escrow(payload.escrow)
+            if escrow is None or escrow.closing is not None:
+                return
+            if isinstance(payload, ReclaimEscrow) or escrow.cancelled_at_ms is None:
+                await self._parts.ledger.spend(payload, self._parts.key)
 
     async def _try_refresh(self, identity: RecordId) -> Rental:
         """What the ledger and the node say; what we knew already of whichever does not answer."""

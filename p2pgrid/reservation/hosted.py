@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import trio
 
-from p2pgrid.errors import GridError, Unreachable
+from p2pgrid.errors import GridError, Refused, Unreachable
 from p2pgrid.limits import reservation as limits
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
-from p2pgrid.model.ids import RecordId, short
+from p2pgrid.model.ids import short
 from p2pgrid.model.operation import SettleEscrow
 from p2pgrid.model.reservation import Phase
 from p2pgrid.model.workload import Container
+from p2pgrid.reservation.kept_logs import KeptLogs
 from p2pgrid.reservation.lifecycle import (
     PAID_FOR,
     Cancelled,
@@ -34,6 +35,7 @@ from p2pgrid.reservation.lifecycle import (
     todo,
 )
 from p2pgrid.reservation.seams import EscrowView, HostParts
+from p2pgrid.reservation.terms import settle_before_ms
 from p2pgrid.store.store import Table
 from p2pgrid.units import SECOND_MS, Amount
 from p2pgrid.wire.codec import encode
@@ -52,10 +54,15 @@ class HostedReservation:
     """Runs one reservation. Feed it with `send`; read `state`, of which it is the only writer."""
 
     def __init__(
-        self, state: Reservation, parts: HostParts, on_change: Callable[[Reservation], None]
+        self,
+        state: Reservation,
+        parts: HostParts,
+        kept_logs: KeptLogs,
+        on_change: Callable[[Reservation], None],
     ) -> None:
         self.state = state
         self._parts = parts
+        self._kept_logs = kept_logs
         self._on_change = on_change
         self._machine = trio.Lock()
         """Held while deploying or removing, so that the one cannot overtake the other."""
@@ -190,16 +197,24 @@ class HostedReservation:
                 end = parts.machine.workloads.logs(
                     reservation, workload.name, limits.LOG_KEPT_BYTES_MAX
                 )
-                await parts.store.commit([(kept_log_key(reservation, workload.name), end)])
+                await self._kept_logs.keep(reservation, workload.name, end)
             except GridError as error:  # removed already, or it never ran
                 log.debug("%s: no log of %s: %s", self, workload.name, error)
 
     async def _settle(self) -> Amount:
-        """Close the escrow, unless it is closed. The amount is the newest: it may have sunk."""
-        bill = self.state.bill
+        """Close the escrow, unless it is closed. The amount is the newest: it may have sunk.
+
+        Not once the consumer may soon take the deposit back: where that wins, our
+        settlement is never certified, and nothing that this node signs after it.
+        """
+        bill, now_ms = self.state.bill, self._parts.now_ms()
         escrow = await self._parts.ledger.escrow(bill.escrow)
         if escrow is not None and escrow.closing is not None:
             return escrow.closing.to_farm
+        if now_ms >= settle_before_ms(self.state.terms) + limits.UNSETTLED_KEPT_MS:
+            return Amount(0)
+        if now_ms >= settle_before_ms(self.state.terms):
+            raise Refused("it is too late: the consumer may take the deposit back")
         settlement = SettleEscrow(escrow=bill.escrow, to_farm=bill.to_farm, evidence=bill.evidence)
         await self._parts.ledger.spend(settlement, self._parts.key)
         return bill.to_farm
@@ -214,11 +229,6 @@ class HostedReservation:
                 log.warning("%s cannot %s, trying again: %s", self, what, error)
             await trio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, limits.RESERVATION_RETRY_SECONDS_MAX)
-
-
-def kept_log_key(reservation: RecordId, name: str) -> bytes:
-    """Where the end of a log is kept."""
-    return Table.KEPT_LOG.key(reservation, name.encode())
 
 
 def _news_of(state: Reservation, escrow: EscrowView | None) -> Event | None:

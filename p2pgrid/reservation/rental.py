@@ -12,14 +12,13 @@ What the node says is shown; what was paid, only the ledger tells.
 from dataclasses import dataclass, replace
 
 from p2pgrid.errors import BrokenProtocol
-from p2pgrid.limits.ledger import RECLAIM_DELAY_MS
 from p2pgrid.limits.reservation import PAYMENT_DOUBT_MS, QUOTE_SLACK_SECONDS
 from p2pgrid.model.ids import RecordId
 from p2pgrid.model.operation import OpenEscrow
 from p2pgrid.model.reservation import Phase, Quote, ReservationRequest, Status
 from p2pgrid.model.workload import Workload
 from p2pgrid.reservation.lifecycle import OVER
-from p2pgrid.reservation.terms import escrow_terms
+from p2pgrid.reservation.terms import escrow_terms, reclaimable_ms
 from p2pgrid.units import SECOND_MS, Amount, TimestampMs
 from p2pgrid.wire.signed import Signed
 
@@ -81,8 +80,7 @@ class Rental:
         """From when on the deposit can be taken back without the node; None without a deposit."""
         if self.terms is None or self.escrow is None or self.paid is not None:
             return None
-        grace_ms = self.terms.grace_seconds * SECOND_MS
-        return TimestampMs(self.terms.ends_at_ms + grace_ms + RECLAIM_DELAY_MS)
+        return reclaimable_ms(self.terms)
 
 
 def quoted(rental: Rental, request: Signed[ReservationRequest], quote: Signed[Quote]) -> Rental:

@@ -29,6 +29,20 @@ class ClosingView(Protocol):
         ...
 
 
+class AccountView(Protocol):
+    """One account, as far as is known here."""
+
+    @property
+    def balance(self) -> int:
+        """In 10^-7 TFT; may be negative while a certified operation is missing here."""
+        ...
+
+    @property
+    def is_convicted(self) -> bool:
+        """It signed two operations for one place: it can pay nothing any more."""
+        ...
+
+
 class EscrowView(Protocol):
     """A certified escrow."""
 
@@ -79,6 +93,14 @@ class Ledger(Protocol):
 
     async def find_escrow(self, consumer: AccountId, terms_hash: bytes) -> EscrowView | None:
         """The certified escrow of that account with those terms; the lowest id of several."""
+        ...
+
+
+class HostLedger(Ledger, Protocol):
+    """What a node needs to know besides."""
+
+    async def account(self, account: AccountId) -> AccountView:
+        """How an account stands. Raises Unreachable when nobody can tell."""
         ...
 
 
@@ -159,7 +181,7 @@ class HostParts:
     """All that the node's side of reservations needs, besides the network."""
 
     store: Store
-    ledger: Ledger
+    ledger: HostLedger
     machine: Machine
     key: SigningKey
     network_id: NetworkId

@@ -16,13 +16,17 @@ from p2pgrid.model.workload import Workload
 from p2pgrid.net.network import Method, Network
 from p2pgrid.reservation.admission import (
     Offer,
+    check_funds,
     check_request,
     check_room,
+    check_share,
+    is_large,
     occupied,
     quote_for,
 )
 from p2pgrid.reservation.billing import Bill
-from p2pgrid.reservation.hosted import HostedReservation, is_paid_by, kept_log_key
+from p2pgrid.reservation.hosted import HostedReservation, is_paid_by
+from p2pgrid.reservation.kept_logs import KeptLogs
 from p2pgrid.reservation.lifecycle import (
     Cancelled,
     Exited,
@@ -34,7 +38,7 @@ from p2pgrid.reservation.lifecycle import (
 from p2pgrid.reservation.log_window import LogWindow
 from p2pgrid.reservation.messages import FundedNotice, LogAnswer, LogQuery, ReservationQuery
 from p2pgrid.reservation.seams import EscrowView, HostParts
-from p2pgrid.reservation.terms import escrow_terms
+from p2pgrid.reservation.terms import escrow_terms, settle_before_ms
 from p2pgrid.store.store import Change, Table
 from p2pgrid.units import SECOND_MS, Amount, TimestampMs
 from p2pgrid.wire.codec import decode, encode
@@ -58,6 +62,11 @@ class HostService:
         self._live: dict[RecordId, HostedReservation] = {}
         self._ended: dict[RecordId, Reservation] = {}
         self._windows: dict[tuple[RecordId, str], LogWindow] = {}
+        self._kept_logs = KeptLogs(parts.store)
+        self._giving_back: set[RecordId] = set()
+        """Escrows that are being refunded: a second settlement would never be certified."""
+        self._large_again_ms = TimestampMs(0)
+        """From when on a quote for most of this node may be given again."""
         self._admission = trio.Lock()
         """Held from the check for room until what takes it is stored."""
         self._used = Capacity()
@@ -99,17 +108,19 @@ class HostService:
     # --- start and end ----------------------------------------------------------------------------
 
     def _load(self) -> list[Reservation]:
-        live = []
+        live, known = [], []
         for key, value in self._parts.store.scan(Table.HOSTED):
             try:
                 one = decode(Reservation, value, bytes_max=limits.RESERVATION_BYTES_MAX)
             except PeerError as error:
                 log.warning("a stored reservation is unreadable, %s: %s", key.hex(), error)
                 continue
+            known.append(one)
             if one.is_over:
                 self._ended[one.id] = one
             else:
                 live.append(one)
+        self._kept_logs.load({one.id: one.ended_ms or one.terms.ends_at_ms for one in known})
         return live
 
     async def _recover(self, live: Sequence[Reservation]) -> Mapping[RecordId, GridError]:
@@ -128,7 +139,7 @@ class HostService:
             return dict.fromkeys(keep, error)
 
     def _start(self, reservation: Reservation) -> HostedReservation:
-        hosted = HostedReservation(reservation, self._parts, self._note_change)
+        hosted = HostedReservation(reservation, self._parts, self._kept_logs, self._note_change)
         self._live[reservation.id] = hosted
         self._nursery.start_soon(self._live_and_leave, hosted)
         return hosted
@@ -142,6 +153,11 @@ class HostService:
         if reservation.phase is not Phase.EXPIRED:
             self._ended[reservation.id] = reservation
             await self._forget_the_oldest()
+            return
+        offer = self._parts.offer()
+        if offer is not None and is_large(reservation.request, offer):
+            pause_ms = limits.LARGE_QUOTE_PAUSE_SECONDS * SECOND_MS
+            self._large_again_ms = TimestampMs(self._parts.now_ms() + pause_ms)
 
     def _note_change(self, _: Reservation) -> None:
         used = self.used()
@@ -161,7 +177,7 @@ class HostService:
             if place >= limits.ENDED_KEPT_MAX or (one.ended_ms or 0) < oldest_ms:
                 del self._ended[one.id]
                 changes.append((Table.HOSTED.key(one.id), None))
-                changes += [(kept_log_key(one.id, w.name), None) for w in one.request.workloads]
+                changes += self._kept_logs.forget(one.id, (w.name for w in one.request.workloads))
         if changes:
             await self._parts.store.commit(changes)
 
@@ -181,19 +197,32 @@ class HostService:
             parts.now_ms(),
             can_pause=parts.machine.pausing is not None,
         )
-        check_room(request.record, offer, self._states())  # before anybody is asked for the images
+        account = await parts.ledger.account(request.record.consumer)
+        if account.is_convicted:
+            raise Refused("the account is blocked: it signed two operations for one place")
+        # Before anybody is asked for the images:
+        self._check_room(request.record, offer, account.balance)
         await self._check_images(request.record)
         async with self._admission:
             known = self._live.get(request.id)
             if known is None:
-                known = await self._admit(request, offer)
+                known = await self._admit(request, offer, account.balance)
         return known.state.quote_envelope
 
-    async def _admit(self, request: Signed[ReservationRequest], offer: Offer) -> HostedReservation:
+    def _check_room(self, request: ReservationRequest, offer: Offer, balance: int) -> None:
+        """Whether we would hold capacity for `request` now. Raises Refused."""
+        states, large_wait_ms = self._states(), self._large_again_ms - self._parts.now_ms()
+        check_room(request, offer, states)
+        check_share(request, offer, states, large_wait_ms)
+        check_funds(request, offer, states, balance)
+
+    async def _admit(
+        self, request: Signed[ReservationRequest], offer: Offer, balance: int
+    ) -> HostedReservation:
         parts = self._parts
         if request.id in self._ended:
             raise Refused("this reservation was served already; make a new one")
-        check_room(request.record, offer, self._states())
+        self._check_room(request.record, offer, balance)
         quote = sign(
             quote_for(request.record, request.id, offer, parts.now_ms()),
             parts.key,
@@ -221,13 +250,11 @@ class HostService:
             raise NotFound("this payment is not certified as far as this node knows; tell it again")
         if escrow.terms.node != self._parts.node or escrow.consumer != AccountId(peer):
             raise Refused("this payment is not yours, or not for this node")
-        hosted = self._live.get(notice.reservation)
-        if hosted is not None and is_paid_by(hosted.state, escrow):
+        hosted = self._payable_by(escrow)
+        if hosted is not None:
             if hosted.state.phase is Phase.QUOTED:
                 await hosted.send(Funded(escrow.id))
-            if hosted.state.escrow in (None, escrow.id):
-                return self._status(hosted.state)
-        if escrow.closing is None and not self._is_settled_here(escrow):
+        elif escrow.closing is None and not self._is_settled_here(escrow):
             await self._give_back(notice.reservation, escrow)
         return self._status(self._find(notice.reservation, peer))
 
@@ -258,7 +285,7 @@ class HostService:
         return encode(LogAnswer(data, next_offset))
 
     def _end_of_log(self, reservation: Reservation, name: str) -> bytes:
-        kept = self._parts.store.get(kept_log_key(reservation.id, name))
+        kept = self._kept_logs.get(reservation.id, name)
         if kept is not None:
             return kept
         try:
@@ -302,12 +329,27 @@ class HostService:
             if not await self._parts.machine.flists.is_reachable(flist):
                 raise Refused(f"this node finds nobody who has the flist {short(flist)}")
 
+    def _payable_by(self, escrow: EscrowView) -> HostedReservation | None:
+        """The one that waits for this escrow or lives by it, whatever it was told for."""
+        for hosted in self._live.values():
+            if hosted.state.escrow in (None, escrow.id) and is_paid_by(hosted.state, escrow):
+                return hosted
+        return None
+
     def _is_settled_here(self, escrow: EscrowView) -> bool:
         """Whether a reservation of ours lives by this escrow, and so will settle it itself."""
         return any(one.escrow == escrow.id for one in self.reservations())
 
     async def _give_back(self, reservation: RecordId, escrow: EscrowView) -> None:
-        """Refund a deposit that pays for nothing here: a quote expired, or was paid twice."""
+        """Refund a deposit that pays for nothing here: a quote expired, or was paid twice.
+
+        Raises:
+            Refused: the consumer may soon do so itself; ours might then never be certified.
+        """
+        if escrow.id in self._giving_back:
+            return
+        if self._parts.now_ms() >= settle_before_ms(escrow.terms):
+            raise Refused("this payment serves nothing here, and it is yours to reclaim now")
         log.warning("payment %s serves nothing here: given back", short(escrow.id))
         bill = Bill(
             reservation=reservation,
@@ -318,4 +360,8 @@ class HostService:
             to_farm=Amount(0),
         )
         settlement = SettleEscrow(escrow=escrow.id, to_farm=Amount(0), evidence=bill.evidence)
-        await self._parts.ledger.spend(settlement, self._parts.key)
+        self._giving_back.add(escrow.id)
+        try:
+            await self._parts.ledger.spend(settlement, self._parts.key)
+        finally:
+            self._giving_back.discard(escrow.id)

@@ -8,6 +8,7 @@ the node is bound by its quote.
 from hashlib import blake2b
 
 from p2pgrid.errors import BrokenProtocol, QuoteExpired, Refused
+from p2pgrid.limits.ledger import RECLAIM_DELAY_MS, SETTLE_MARGIN_MS
 from p2pgrid.model.ids import ID_BYTES, RecordId
 from p2pgrid.model.operation import OpenEscrow
 from p2pgrid.model.reservation import Quote, ReservationRequest
@@ -34,6 +35,17 @@ def escrow_terms(request: Signed[ReservationRequest], quote: Signed[Quote]) -> O
         grace_seconds=request.record.grace_seconds,
         terms_hash=terms_hash(request.id, quote.id),
     )
+
+
+def reclaimable_ms(terms: OpenEscrow) -> TimestampMs:
+    """From when on the consumer may take the deposit back without the node."""
+    grace_ms = terms.grace_seconds * SECOND_MS
+    return TimestampMs(terms.ends_at_ms + grace_ms + RECLAIM_DELAY_MS)
+
+
+def settle_before_ms(terms: OpenEscrow) -> TimestampMs:
+    """From when on the node signs nothing about the escrow any more."""
+    return TimestampMs(reclaimable_ms(terms) - SETTLE_MARGIN_MS)
 
 
 def check_quote(

@@ -7,14 +7,16 @@ import trio
 from trio.testing import MockClock
 
 from p2pgrid.errors import InsufficientBalance, NoFittingNode, NotFound, Refused, Unreachable
+from p2pgrid.limits.ledger import RECLAIM_DELAY_MS
 from p2pgrid.model.ids import FlistId, NodeId, RecordId
 from p2pgrid.model.reservation import Phase
-from p2pgrid.reservation.consumer import ConsumerService
+from p2pgrid.reservation.consumer import ConsumerService, OnProgress
 from p2pgrid.reservation.rental import Order
 from p2pgrid.store.store import Table
 from p2pgrid.units import Amount
+from tests.reservation.fake_ledger import BALANCE, FEE
 from tests.reservation.samples import CONSUMER, NODE, container
-from tests.reservation.world import BALANCE, CANDIDATE, FEE, World
+from tests.reservation.world import CANDIDATE, World
 
 ORDER = Order(workloads=(container(),), duration_seconds=3600)
 
@@ -87,7 +89,7 @@ async def test_who_refuses_or_is_gone_is_passed_over(autojump_clock: MockClock) 
             replace(ORDER, workloads=(replace(container(), flist=FlistId(b"?" * 32)),)),
             "nobody who has the flist",
         ),
-        (replace(ORDER, grace_seconds=60), "ask without grace"),
+        (replace(ORDER, grace_seconds=60), "leave `grace` out"),
     ],
 )
 async def test_when_all_refuse_their_reasons_are_told_and_nothing_is_paid(
@@ -120,8 +122,31 @@ async def test_a_poor_consumer_reserves_nothing(autojump_clock: MockClock) -> No
     world.ledger.balances[CONSUMER] = 1
 
     async def script(service: ConsumerService) -> None:
-        with pytest.raises(InsufficientBalance):
+        with pytest.raises(InsufficientBalance, match=r"the account has 0\.0000001"):
             await service.reserve([CANDIDATE], ORDER, quiet)
+        assert service.rentals() == ()
+
+    await world.play(script)
+
+    assert not world.ledger.escrows
+
+
+def losing_all_before_paying(world: World) -> OnProgress:
+    """Somebody spends all of the account between quote and payment."""
+
+    def lose(phase: str, done: int, total: int) -> None:
+        if phase == "paying":
+            world.ledger.balances[CONSUMER] = 1
+
+    return lose
+
+
+async def test_a_consumer_that_becomes_poor_pays_nothing(autojump_clock: MockClock) -> None:
+    world = World()
+
+    async def script(service: ConsumerService) -> None:
+        with pytest.raises(InsufficientBalance):
+            await service.reserve([CANDIDATE], ORDER, losing_all_before_paying(world))
         (rental,) = service.rentals()
         assert rental.phase is Phase.EXPIRED
 
@@ -135,11 +160,10 @@ async def test_a_payment_given_up_that_is_certified_after_all_comes_back(
     autojump_clock: MockClock,
 ) -> None:
     world = World()
-    world.ledger.balances[CONSUMER] = 1
 
     async def script(service: ConsumerService) -> None:
         with pytest.raises(InsufficientBalance):
-            await service.reserve([CANDIDATE], ORDER, quiet)
+            await service.reserve([CANDIDATE], ORDER, losing_all_before_paying(world))
         world.ledger.balances[CONSUMER] = BALANCE
         (rental,) = service.rentals()
         assert rental.terms is not None
@@ -235,7 +259,7 @@ async def test_when_the_node_is_gone_the_deposit_can_be_reclaimed(
             await service.logs(rented[0], "web", 0)
         with pytest.raises(Refused, match="may still settle"):
             await service.reclaim(rented[0])
-        await trio.sleep(3600 + 700)
+        await trio.sleep(3600 + RECLAIM_DELAY_MS / 1000 + 100)
 
         over = await service.reclaim(rented[0])
 

@@ -8,18 +8,21 @@ import trio
 from trio.testing import MockClock
 
 from p2pgrid.errors import StoreFailed
-from p2pgrid.limits.reservation import DEPLOY_SECONDS_MAX
+from p2pgrid.limits.reservation import DEPLOY_SECONDS_MAX, UNSETTLED_KEPT_MS
 from p2pgrid.model.ids import AccountId, RecordId
 from p2pgrid.model.operation import CancelEscrow, ReclaimEscrow, SettleEscrow
 from p2pgrid.model.reservation import Phase
-from p2pgrid.reservation.hosted import HostedReservation, is_paid_by, kept_log_key
+from p2pgrid.reservation.hosted import HostedReservation, is_paid_by
+from p2pgrid.reservation.kept_logs import KeptLogs, kept_log_key
 from p2pgrid.reservation.lifecycle import Cancelled, Exited, Funded, Reservation
+from p2pgrid.reservation.terms import settle_before_ms
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Change, Table
 from p2pgrid.units import Amount
 from p2pgrid.wire.codec import decode
+from tests.reservation.fake_ledger import START_MS, FakeEscrow, now_ms
 from tests.reservation.samples import CONSUMER, NODE, request_of, reservation_of
-from tests.reservation.world import START_MS, FakeEscrow, World, now_ms
+from tests.reservation.world import World
 
 
 class Hosting:
@@ -34,7 +37,10 @@ class Hosting:
 
     def make(self, state: Reservation) -> HostedReservation:
         return HostedReservation(
-            state, self.world.host_parts(), lambda after: self.phases.append(after.phase)
+            state,
+            self.world.host_parts(),
+            KeptLogs(self.world.host_disk),
+            lambda after: self.phases.append(after.phase),
         )
 
     def pay(self) -> RecordId:
@@ -220,7 +226,7 @@ async def test_nothing_is_done_before_it_is_stored(autojump_clock: MockClock) ->
     hosting = Hosting()
     hosting.pay()
     parts = replace(hosting.world.host_parts(), store=FullDisk())
-    hosted = HostedReservation(hosting.state, parts, lambda _: None)
+    hosted = HostedReservation(hosting.state, parts, KeptLogs(parts.store), lambda _: None)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hosted.run)
         await trio.sleep(10)
@@ -253,3 +259,50 @@ def test_only_the_exact_terms_pay(field: str) -> None:
     assert is_paid_by(state, FakeEscrow(RecordId(bytes(32)), CONSUMER, state.terms))
     assert not is_paid_by(state, FakeEscrow(RecordId(bytes(32)), CONSUMER, terms))
     assert not is_paid_by(state, FakeEscrow(RecordId(bytes(32)), AccountId(b"x" * 32), state.terms))
+
+
+def ending(hosting: Hosting, escrow: RecordId) -> Reservation:
+    """After a time without the ledger: all is removed, only the settlement is left."""
+    return replace(
+        hosting.state,
+        phase=Phase.ENDING,
+        escrow=escrow,
+        running_since_ms=hosting.state.terms.starts_at_ms,
+        stopped_ms=hosting.state.terms.ends_at_ms,
+        is_torn_down=True,
+    )
+
+
+@pytest.mark.parametrize(("before_ms", "settlements"), [(1_000, 1), (0, 0), (-10_000_000, 0)])
+async def test_nothing_is_settled_near_the_moment_of_reclaiming(
+    autojump_clock: MockClock, before_ms: int, settlements: int
+) -> None:
+    """A reclaim that wins would leave a settlement that nobody certifies, before all others."""
+    hosting = Hosting()
+    escrow = hosting.pay()
+    last_ms = settle_before_ms(hosting.state.terms)
+    await trio.sleep((last_ms - before_ms - START_MS) / 1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hosting.make(ending(hosting, escrow)).run)
+        await trio.sleep(200)
+        if not settlements:
+            hosting.world.ledger.apply(CONSUMER, ReclaimEscrow(escrow=escrow))
+
+    assert hosting.world.ledger.settlements == settlements
+    assert hosting.world.ledger.refused == 0
+    assert not hosting.world.ledger.blocked
+    assert hosting.phases[-1] is Phase.ENDED
+
+
+async def test_a_deposit_that_nobody_wants_keeps_no_reservation_alive(
+    autojump_clock: MockClock,
+) -> None:
+    hosting = Hosting()
+    escrow = hosting.pay()
+    await trio.sleep((settle_before_ms(hosting.state.terms) - START_MS) / 1000)
+
+    await hosting.make(ending(hosting, escrow)).run()
+
+    assert hosting.escrow(escrow).closing is None
+    assert hosting.phases == [Phase.ENDED]
+    assert now_ms() < settle_before_ms(hosting.state.terms) + UNSETTLED_KEPT_MS + 100_000

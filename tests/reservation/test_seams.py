@@ -7,13 +7,14 @@ import pytest
 from p2pgrid.ledger.remote import RemoteLedger
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.ledger.state import Escrow
-from p2pgrid.reservation.seams import ContainerExit, EscrowView, Ledger, Workloads
+from p2pgrid.reservation.seams import ContainerExit, EscrowView, HostLedger, Workloads
 from p2pgrid.workload.service import Exited, WorkloadService
+from tests.reservation.fake_ledger import LedgerAccess
 from tests.reservation.samples import NODE
-from tests.reservation.world import LedgerAccess, World
+from tests.reservation.world import World
 
 
-def ledger(service: LedgerService | RemoteLedger) -> Ledger:
+def ledger(service: LedgerService | RemoteLedger) -> HostLedger:
     """Accepted by mypy only while both fit."""
     return service
 
@@ -31,7 +32,7 @@ def container_exit(exited: Exited) -> ContainerExit:
 
 
 @pytest.mark.parametrize("service", [LedgerService, RemoteLedger, LedgerAccess])
-@pytest.mark.parametrize("method", ["spend", "escrow", "find_escrow"])
+@pytest.mark.parametrize("method", ["spend", "account", "escrow", "find_escrow"])
 def test_every_ledger_is_asked_alike(service: type, method: str) -> None:
     assert iscoroutinefunction(getattr(service, method))
 

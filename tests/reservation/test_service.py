@@ -27,6 +27,7 @@ from p2pgrid.reservation.terms import escrow_terms
 from p2pgrid.store.store import Table
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import Signed, sign, verify
+from tests.reservation.fake_ledger import START_MS, now_ms
 from tests.reservation.samples import (
     CONSUMER,
     CONSUMER_KEY,
@@ -35,7 +36,7 @@ from tests.reservation.samples import (
     container,
     request_of,
 )
-from tests.reservation.world import CANDIDATE, START_MS, FakeExit, World, now_ms
+from tests.reservation.world import CANDIDATE, FakeExit, World
 
 STRANGER_KEY = SigningKey(b"s" * 32)
 
@@ -180,9 +181,11 @@ async def test_an_unpaid_quote_frees_its_room(autojump_clock: MockClock) -> None
     async with asking() as consumer:
         await consumer.quote(request_of(starts_at_ms=START_MS, workloads=[container(cores=4)]))
         assert consumer.host.used().millicores == 0
+        with pytest.raises(Refused, match="only 0 cores left"):
+            await consumer.quote(request_of(starts_at_ms=now_ms()))
         await trio.sleep(75)
 
-        other = request_of(starts_at_ms=now_ms(), workloads=[container(cores=4)])
+        other = request_of(starts_at_ms=now_ms())
         assert (await consumer.quote(other)).record.request == other.id
 
 

@@ -5,9 +5,17 @@ from dataclasses import replace
 import pytest
 
 from p2pgrid.errors import BrokenProtocol, QuoteExpired, Refused
+from p2pgrid.ledger import rules
+from p2pgrid.limits.ledger import RECLAIM_DELAY_MS
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.reservation import Quote
-from p2pgrid.reservation.terms import check_quote, escrow_terms, terms_hash
+from p2pgrid.reservation.terms import (
+    check_quote,
+    escrow_terms,
+    reclaimable_ms,
+    settle_before_ms,
+    terms_hash,
+)
 from p2pgrid.units import Amount, TimestampMs
 from p2pgrid.wire.signed import Signed, sign
 from tests.reservation.samples import NETWORK, NODE_KEY, PAYOUT, PRICE, quote_of, request_of
@@ -69,3 +77,11 @@ def test_without_a_limit_any_price_is_allowed() -> None:
     check_quote(dear, REQUEST, None, NOW)
 
     assert sign(dear.record, NODE_KEY, NETWORK).id == dear.id
+
+
+def test_a_node_stops_to_settle_well_before_the_consumer_may_reclaim() -> None:
+    terms = escrow_terms(request_of(grace_seconds=30), quote_of(request_of(grace_seconds=30)))
+
+    assert reclaimable_ms(terms) == terms.ends_at_ms + 30_000 + RECLAIM_DELAY_MS
+    assert reclaimable_ms(terms) == rules.reclaimable_ms(terms)
+    assert terms.ends_at_ms + 30_000 < settle_before_ms(terms) <= reclaimable_ms(terms) - 120_000

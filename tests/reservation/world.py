@@ -7,24 +7,15 @@ workloads is a step, at which a process may die: just before, or just after.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import trio
-from nacl.signing import SigningKey
 
-from p2pgrid.errors import CannotRun, GridError, InsufficientBalance, NotFound, Refused, Unreachable
-from p2pgrid.model.accrual import accrued
+from p2pgrid.errors import CannotRun, GridError, NotFound
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.genesis import PricingPolicy
-from p2pgrid.model.ids import AccountId, FlistId, RecordId
+from p2pgrid.model.ids import FlistId, RecordId
 from p2pgrid.model.node import Feature
-from p2pgrid.model.operation import (
-    CancelEscrow,
-    OpenEscrow,
-    Payload,
-    ReclaimEscrow,
-    SettleEscrow,
-)
 from p2pgrid.model.workload import Workload
 from p2pgrid.net.address import join_address
 from p2pgrid.net.memory import MemoryHub
@@ -36,9 +27,9 @@ from p2pgrid.reservation.seams import HostParts, Machine
 from p2pgrid.reservation.service import HostService
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Change
-from p2pgrid.units import GIB, SECOND_MS, TFT, Amount, TimestampMs
+from p2pgrid.units import GIB
+from tests.reservation.fake_ledger import BALANCE, FakeLedger, LedgerAccess, now_ms
 from tests.reservation.samples import (
-    CONSUMER,
     CONSUMER_KEY,
     FARM,
     FLIST,
@@ -48,11 +39,8 @@ from tests.reservation.samples import (
     PAYOUT,
 )
 
-START_MS = 1_700_000_000_000
-FEE = Amount(10_000)
 DISK_SECONDS = 0.03
 """Longer than a message under way: what is written while others ask shows."""
-BALANCE = Amount(1000 * TFT)
 OFFER = Offer(
     farm=FARM,
     payout=PAYOUT,
@@ -70,11 +58,6 @@ CANDIDATE = Candidate(
     age_ms=0,
     addresses=(join_address(f"/memory/{NODE.hex()}", NODE),),
 )
-
-
-def now_ms() -> TimestampMs:
-    """Trio's virtual clock as a time of day."""
-    return TimestampMs(START_MS + int(trio.current_time() * SECOND_MS))
 
 
 class Process:
@@ -135,126 +118,6 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class FakeClosing:
-    to_farm: Amount
-    refund: Amount
-
-
-@dataclass(frozen=True)
-class FakeEscrow:
-    id: RecordId
-    consumer: AccountId
-    terms: OpenEscrow
-    cancelled_at_ms: TimestampMs | None = None
-    closing: FakeClosing | None = None
-
-
-class FakeLedger:
-    """The witnesses' rules about escrows, without witnesses."""
-
-    def __init__(self) -> None:
-        self.balances: dict[AccountId, int] = {CONSUMER: BALANCE}
-        self.burnt = 0
-        self.escrows: dict[RecordId, FakeEscrow] = {}
-        self.settlements = 0
-        self.refused = 0
-        self.is_down = False
-
-    @property
-    def total(self) -> int:
-        """Never changes."""
-        locked = sum(e.terms.deposit for e in self.escrows.values() if e.closing is None)
-        return sum(self.balances.values()) + locked + self.burnt
-
-    def apply(self, account: AccountId, payload: Payload) -> RecordId:
-        """Certify one operation. Raises Refused."""
-        match payload:
-            case OpenEscrow() as terms:
-                self._debit(account, terms.deposit + FEE)
-                identity = RecordId(len(self.escrows).to_bytes(32, "big"))
-                self.escrows[identity] = FakeEscrow(identity, account, terms)
-                return identity
-            case CancelEscrow(escrow=identity):
-                escrow = self._open(identity)
-                if escrow.cancelled_at_ms is not None or escrow.consumer != account:
-                    raise Refused("cancelled already, or not yours")
-                self._debit(account, FEE)
-                self.escrows[identity] = replace(escrow, cancelled_at_ms=now_ms())
-            case SettleEscrow(escrow=identity, to_farm=to_farm):
-                escrow = self._open(identity)
-                assert account == AccountId(escrow.terms.node)
-                self._require_due(escrow, to_farm)
-                self.settlements += 1
-                self._close(escrow, to_farm)
-            case ReclaimEscrow(escrow=identity):
-                self._debit(account, FEE)
-                self._close(self._open(identity), Amount(0))
-            case _:
-                raise AssertionError(payload)
-        return RecordId(bytes(32))
-
-    def _debit(self, account: AccountId, amount: int) -> None:
-        fee = FEE
-        if self.balances.get(account, 0) < amount:
-            raise InsufficientBalance("not enough")
-        self.balances[account] -= amount
-        self.burnt += fee
-
-    def _open(self, identity: RecordId) -> FakeEscrow:
-        escrow = self.escrows[identity]
-        if escrow.closing is not None:
-            raise Refused("closed already")
-        return escrow
-
-    def _require_due(self, escrow: FakeEscrow, to_farm: Amount) -> None:
-        terms = escrow.terms
-        until_ms = min(now_ms(), terms.ends_at_ms, escrow.cancelled_at_ms or terms.ends_at_ms)
-        due = accrued(
-            terms.price_per_hour, terms.deposit, terms.starts_at_ms, TimestampMs(until_ms)
-        )
-        if to_farm > due:
-            raise Refused(f"{to_farm} is more than {due}")
-
-    def _close(self, escrow: FakeEscrow, to_farm: Amount) -> None:
-        refund = Amount(escrow.terms.deposit - to_farm)
-        self.escrows[escrow.id] = replace(escrow, closing=FakeClosing(to_farm, refund))
-        for account, amount in ((escrow.terms.farm, to_farm), (escrow.consumer, refund)):
-            self.balances[account] = self.balances.get(account, 0) + amount
-
-
-class LedgerAccess:
-    """One process's way to the ledger; each payment has a step before and after it."""
-
-    def __init__(self, ledger: FakeLedger, process: Process) -> None:
-        self._ledger = ledger
-        self._process = process
-
-    async def spend(self, payload: Payload, key: SigningKey) -> RecordId:
-        await trio.sleep(0.2)
-        if self._ledger.is_down:
-            raise Unreachable("no quorum")
-        await self._process.step()
-        try:
-            identity = self._ledger.apply(AccountId(bytes(key.verify_key)), payload)
-        except Refused:
-            self._ledger.refused += 1
-            raise
-        await self._process.step()
-        return identity
-
-    async def escrow(self, escrow: RecordId) -> FakeEscrow | None:
-        await trio.lowlevel.checkpoint()
-        return self._ledger.escrows.get(escrow)
-
-    async def find_escrow(self, consumer: AccountId, terms_hash: bytes) -> FakeEscrow | None:
-        await trio.lowlevel.checkpoint()
-        for _, escrow in sorted(self._ledger.escrows.items()):
-            if escrow.consumer == consumer and escrow.terms.terms_hash == terms_hash:
-                return escrow
-        return None
-
-
-@dataclass(frozen=True)
 class FakeExit:
     reservation: RecordId
     name: str
@@ -267,6 +130,7 @@ class FakeMachine:
 
     process: Process
     deploy_seconds: float = 3
+    tear_down_seconds: float = 0.5
     fails: bool = False
     running: dict[RecordId, tuple[Workload, ...]] = field(default_factory=dict)
     log: bytes = b"hello\n"
@@ -286,7 +150,7 @@ class FakeMachine:
         return tuple(f"fd00::{number}" for number, _ in enumerate(workloads))
 
     async def tear_down(self, reservation: RecordId) -> None:
-        await trio.sleep(0.5)
+        await trio.sleep(self.tear_down_seconds)
         await self.process.step()
         self.running.pop(reservation, None)
         await self.process.step()
@@ -324,6 +188,8 @@ class World:
         self.ledger = FakeLedger()
         self.host_process = Process(host_dies)
         self.consumer_process = Process(consumer_dies)
+        self.host_ledger = LedgerAccess(self.ledger, self.host_process.step)
+        self.consumer_ledger = LedgerAccess(self.ledger, self.consumer_process.step)
         self.host_disk = Disk(self.host_process)
         self.consumer_disk = Disk(self.consumer_process)
         self.machine = FakeMachine(self.host_process)
@@ -334,7 +200,7 @@ class World:
     def host_parts(self) -> HostParts:
         return HostParts(
             store=self.host_disk,
-            ledger=LedgerAccess(self.ledger, self.host_process),
+            ledger=self.host_ledger,
             machine=Machine(workloads=self.machine, exits=self.machine.exits, flists=self.flists),
             key=NODE_KEY,
             network_id=NETWORK,
@@ -345,7 +211,7 @@ class World:
     def consumer(self, network: Network) -> ConsumerService:
         parts = ConsumerParts(
             store=self.consumer_disk,
-            ledger=LedgerAccess(self.ledger, self.consumer_process),
+            ledger=self.consumer_ledger,
             key=CONSUMER_KEY,
             network_id=NETWORK,
             now_ms=now_ms,
@@ -390,6 +256,7 @@ class World:
     def check_nothing_is_left(self) -> None:
         """Money is conserved, every deposit is closed once, nothing runs or is held."""
         assert self.ledger.total == BALANCE
+        assert not self.ledger.blocked
         open_escrows = [one for one in self.ledger.escrows.values() if one.closing is None]
         assert not open_escrows
         assert self.ledger.settlements == len(self.ledger.escrows)
