@@ -5,13 +5,19 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from p2pgrid.errors import StoreFailed
+from p2pgrid.limits.reservation import LOG_KEPT_BYTES_MAX, LOGS_KEPT_BYTES_MAX
 from p2pgrid.model.ids import RecordId
+from p2pgrid.reservation.consumer import ConsumerService
 from p2pgrid.reservation.kept_logs import KeptLogs, kept_log_key
+from p2pgrid.reservation.rental import Order
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Change, Table
 from p2pgrid.units import TimestampMs
+from tests.reservation.samples import container
+from tests.reservation.world import CANDIDATE, World
 
 BYTES_MAX = 100
 
@@ -88,3 +94,24 @@ async def test_a_full_disk_changes_nothing() -> None:
     await logs.keep(reservation(3), "web", bytes(60))
 
     assert [key for key, _ in store.scan(Table.KEPT_LOG)] == [kept_log_key(reservation(3), "web")]
+
+
+async def test_a_node_keeps_to_the_bound_with_what_it_finds_at_its_start(
+    autojump_clock: MockClock,
+) -> None:
+    world, end = World(), bytes(LOG_KEPT_BYTES_MAX)
+    count = LOGS_KEPT_BYTES_MAX // LOG_KEPT_BYTES_MAX
+    old: list[Change] = [(kept_log_key(reservation(one), "web"), end) for one in range(count)]
+    await world.host_disk.commit(old)
+
+    async def script(service: ConsumerService) -> None:
+        order = Order(workloads=(container(),), duration_seconds=3600)
+        rental = await service.reserve([CANDIDATE], order, lambda *_: None)
+        await service.cancel(rental.id)
+        assert (await service.logs(rental.id, "web", 0)).data == b"hello\n"
+
+    await world.play(script)
+
+    kept = [value for _, value in world.host_disk.scan(Table.KEPT_LOG)]
+    assert len(kept) == count
+    assert sum(map(len, kept)) <= LOGS_KEPT_BYTES_MAX
