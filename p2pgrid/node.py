@@ -45,6 +45,7 @@ from p2pgrid.node_parts import (
     ImageSource,
     Membership,
     Station,
+    image_share,
 )
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
 from p2pgrid.reservation.seams import HostParts, Machine
@@ -323,7 +324,12 @@ class _Opening:
             open_chunk_store(self._config.data / "chunks", await self._store("chunks"))
         )
         exchange = ChunkExchange(self._network, chunks)
-        flists = FlistService(chunks, Fetching(exchange), self._config.data / "images")
+        flists = FlistService(
+            chunks,
+            Fetching(exchange),
+            self._config.data / "images",
+            share=image_share(self._config.data, chunks, self._state),
+        )
         await flists.recover()
         teller = HoldingsTeller(self._key, explorer, flists, clock.now_ms)
         self.runs.append(teller.run)

@@ -1,33 +1,43 @@
 """Joints between features: each gives one feature what it needs from others, and nothing more."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 from random import Random, SystemRandom
 
 import trio
 from nacl.signing import SigningKey
 
+from p2pgrid.chunks.chunk_store import ChunkStore
 from p2pgrid.chunks.exchange import ChunkExchange
-from p2pgrid.errors import GridError
+from p2pgrid.errors import GridError, PeerError
 from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
+from p2pgrid.farming.capacity import cache_bytes
 from p2pgrid.farming.service import FarmingService
 from p2pgrid.flist.service import FlistService, Image, Progress
+from p2pgrid.flist.tree_room import DiskShare
 from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
 from p2pgrid.limits.node import HELD_CHECK_SECONDS
+from p2pgrid.limits.reservation import RESERVATION_BYTES_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.flist import HOLDINGS_MAX, Holdings
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, ChunkId, FarmId, FlistId, NodeId, short
 from p2pgrid.model.node import Feature
+from p2pgrid.model.reservation import Phase
+from p2pgrid.model.workload import Container
 from p2pgrid.net.network import Network
 from p2pgrid.reservation.admission import Offer
+from p2pgrid.reservation.lifecycle import Reservation
 from p2pgrid.store.store import Store, Table
 from p2pgrid.units import TimestampMs
+from p2pgrid.wire.codec import decode
 from p2pgrid.workload.service import WorkloadService
 
 log = logging.getLogger(__name__)
@@ -160,6 +170,40 @@ class ImageSource:
             self.random.shuffle(group)
         turns = zip_longest(*groups)
         return [holder for turn in turns for holder in turn if holder is not None]
+
+
+def image_share(data: Path, chunks: ChunkStore, state: Store) -> DiskShare:
+    """What images may take of the disk of a data directory.
+
+    Args:
+        data: the data directory.
+        chunks: what is kept of images as chunks; it counts as usable, like the trees.
+        state: where hosted reservations are kept: what they run on is in use, also before
+            they are taken up after a start.
+    """
+
+    def free_bytes() -> int:
+        disk = os.statvfs(data)
+        return disk.f_bavail * disk.f_frsize
+
+    def budget_bytes(tree_bytes: int) -> int:
+        return cache_bytes(free_bytes() + tree_bytes + chunks.usage().pack_bytes)
+
+    return DiskShare(budget_bytes, free_bytes, partial(flists_in_use, state))
+
+
+def flists_in_use(state: Store) -> frozenset[FlistId]:
+    """The images of all reservations that were paid and are not over, as stored."""
+    used: set[FlistId] = set()
+    for key, value in state.scan(Table.HOSTED):
+        try:
+            one = decode(Reservation, value, bytes_max=RESERVATION_BYTES_MAX)
+        except PeerError as error:
+            log.warning("a stored reservation is unreadable, %s: %s", key.hex(), error)
+            continue
+        if not one.is_over and one.phase is not Phase.QUOTED:
+            used |= {w.flist for w in one.request.workloads if isinstance(w, Container)}
+    return frozenset(used)
 
 
 @dataclass

@@ -4,6 +4,9 @@
     <directory>/<flist id>/config.json   what the image says about how it is run
     <directory>/partial-…                work under way; useless after a crash, removed by `recover`
 
+A tree that no container uses stays until its room is needed. The time of `config.json` is that
+of the last use.
+
 The directory is private: images hold setuid programs that nobody else on this machine may run.
 """
 
@@ -19,7 +22,7 @@ from typing import Protocol
 import trio
 
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore
-from p2pgrid.errors import BadImage, StoreFailed
+from p2pgrid.errors import BadImage, GridError, StoreFailed
 from p2pgrid.flist.convert import Converted, convert_layers, finish
 from p2pgrid.flist.directory import read_directory
 from p2pgrid.flist.fl import TAG_CONFIG
@@ -30,6 +33,7 @@ from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import walk
+from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
 from p2pgrid.flist.unpack import unpack
 from p2pgrid.limits.flist import PROGRESS_BYTES
 from p2pgrid.model.flist import flist_id
@@ -46,6 +50,7 @@ PIN_UNPACKED = "unpacked"
 
 _PARTIAL = "partial-"
 _CONFIG_FILE = "config.json"
+_DISK_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +107,42 @@ class LocalFlist:
 class FlistService:
     """Converts, fetches and unpacks. Call `recover` once before anything else."""
 
-    def __init__(self, chunks: ChunkStore, fetch: Fetch, directory: Path) -> None:
+    def __init__(
+        self,
+        chunks: ChunkStore,
+        fetch: Fetch,
+        directory: Path,
+        *,
+        share: DiskShare | None = None,
+    ) -> None:
         self._chunks = chunks
         self._fetch = fetch
         self._directory = directory
+        self._share = share or DiskShare()
+        self._room = TreeRoom()
+        self._making_room = trio.Lock()
         self._preparing: dict[FlistId, trio.Lock] = {}
 
     async def recover(self) -> None:
         """Make the directory, and remove what a crash left half done."""
-        await trio.to_thread.run_sync(self._recover)
+        self._room.held = await trio.to_thread.run_sync(self._recover)
+        for flist in self._chunks.flists():
+            if flist not in self._room.held:
+                await self._chunks.unpin(flist, PIN_UNPACKED)
+            if not self._chunks.pins(flist):
+                await self._chunks.remove_flist(flist)
 
-    def _recover(self) -> None:
+    def _recover(self) -> dict[FlistId, int]:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory.chmod(0o700)
         for left in self._directory.glob(f"{_PARTIAL}*"):
             _remove_tree(left)
+        found = sorted(
+            self._directory.glob(f"*/{_CONFIG_FILE}"), key=lambda one: one.stat().st_mtime_ns
+        )
+        return {
+            FlistId(bytes.fromhex(one.parent.name)): tree_disk_bytes(one.parent) for one in found
+        }
 
     # --- making -------------------------------------------------------------------------------
 
@@ -174,37 +200,51 @@ class FlistService:
         Raises:
             NotFound, Unreachable: no holder gave all of it.
             BadImage: it is broken or hostile.
-            StoreFailed: the disk refused.
+            StoreFailed: there is no room for it, or the disk refused. Nothing of it stays.
         """
         async with self._preparing.setdefault(flist, trio.Lock()):
             place = self._directory / flist.hex()
             if not place.exists():
-                tree = await self._bring(flist, holders, on_progress)
-                await self._chunks.pin(flist, PIN_UNPACKED)
-                await trio.to_thread.run_sync(
-                    self._unpack, flist, tree, _throttled("unpack", on_progress)
-                )
-            kept = await trio.to_thread.run_sync((place / _CONFIG_FILE).read_text)
-            return Image(place / "root", image_config(kept))
+                try:
+                    await self._bring(flist, holders, on_progress)
+                except BaseException:
+                    with trio.CancelScope(shield=True):
+                        await self._clean_up(flist)
+                    raise
+                finally:
+                    self._room.coming.pop(flist, None)
+            self._room.use(flist)
+            return await trio.to_thread.run_sync(_open_tree, place)
 
     async def release(self, flist: FlistId) -> None:
         """Remove the unpacked tree: no container uses it any more. Chunks stay until gc."""
         async with self._preparing.setdefault(flist, trio.Lock()):
-            await trio.to_thread.run_sync(self._remove, flist)
-            await self._chunks.unpin(flist, PIN_UNPACKED)
+            await self._release(flist)
+
+    async def _release(self, flist: FlistId) -> None:
+        await trio.to_thread.run_sync(self._remove, flist)
+        self._room.held.pop(flist, None)
+        await self._chunks.unpin(flist, PIN_UNPACKED)
+
+    async def _forget(self, flist: FlistId) -> None:
+        """Leave nothing of an image but what is kept for another reason."""
+        await self._release(flist)
+        if not self._chunks.pins(flist):
+            await self._chunks.remove_flist(flist)
+
+    async def _clean_up(self, flist: FlistId) -> None:
+        """Forget what could not be brought here; why it could not matters more than this."""
+        try:
+            await self._forget(flist)
+        except GridError as error:
+            log.warning("something of image %s stays: %s", short(flist), error)
 
     async def _bring(
         self, flist: FlistId, holders: Sequence[NodeId], on_progress: OnProgress
-    ) -> Flist:
-        """The flist, with every chunk of it here."""
-        if self._chunks.flist_bytes(flist) is None:
-            data = await self._fetch.fetch_flist(flist, holders)
-            if flist_id(data) != flist:
-                raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
-            tree = await trio.to_thread.run_sync(decode_flist, data)
-            await self._chunks.put_flist(flist, data)
-        else:
-            tree = await self.read(flist)
+    ) -> None:
+        """Have the flist, room, every chunk and the tree, in this order."""
+        tree = await self._read_or_fetch(flist, holders)
+        await self._make_room(flist, tree)
         wanted = await trio.to_thread.run_sync(self._missing, tree)
         if wanted:
 
@@ -213,15 +253,58 @@ class FlistService:
                 on_progress(Progress("fetch", done_bytes, tree.content_bytes))
 
             await self._fetch.fetch_chunks(wanted, holders, on_chunks)
+        await self._chunks.pin(flist, PIN_UNPACKED)
+        self._room.held[flist] = await trio.to_thread.run_sync(
+            self._unpack, flist, tree, _throttled("unpack", on_progress)
+        )
+
+    async def _read_or_fetch(self, flist: FlistId, holders: Sequence[NodeId]) -> Flist:
+        if self._chunks.flist_bytes(flist) is not None:
+            return await self.read(flist)
+        data = await self._fetch.fetch_flist(flist, holders)
+        if flist_id(data) != flist:
+            raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
+        tree = await trio.to_thread.run_sync(decode_flist, data)
+        await self._chunks.put_flist(flist, data)
         return tree
+
+    async def _make_room(self, flist: FlistId, tree: Flist) -> None:
+        """Promise an image its room; trees that nobody uses go for it. Raises StoreFailed."""
+        need = await trio.to_thread.run_sync(need_of, tree, self._chunks.has)
+        async with self._making_room:
+            # From the question who is in use until all that go are locked, nothing waits:
+            # a tree that is given out is in use before, or made anew afterwards.
+            asked = {one for one, lock in self._preparing.items() if lock.locked()}
+            evicted = self._room.to_evict(
+                flist,
+                need,
+                budget_bytes=self._share.budget_bytes(sum(self._room.held.values())),
+                free_bytes=self._share.free_bytes(),
+                kept=asked.union(self._share.in_use()),
+            )
+            self._room.coming[flist] = need
+            locks = [self._preparing.setdefault(other, trio.Lock()) for other in evicted]
+            for lock in locks:
+                lock.acquire_nowait()
+            try:
+                with trio.CancelScope(shield=True):
+                    for other in evicted:
+                        log.info("image %s makes room for %s", short(other), short(flist))
+                        await self._forget(other)
+            finally:
+                for lock in locks:
+                    lock.release()
 
     def _missing(self, tree: Flist) -> list[ChunkId]:
         """Chunks that are not here, each once, in the order in which they will be read."""
         chunks = dict.fromkeys(block.id for _, entry in walk(tree.root) for block in entry.blocks)
         return [chunk for chunk in chunks if not self._chunks.has(chunk)]
 
-    def _unpack(self, flist: FlistId, tree: Flist, on_bytes: Callable[[int, int], None]) -> None:
-        """Unpack beside, then take the final name: it is there whole or not at all."""
+    def _unpack(self, flist: FlistId, tree: Flist, on_bytes: Callable[[int, int], None]) -> int:
+        """Unpack beside, then take the final name: it is there whole or not at all.
+
+        Returns what it takes of the disk.
+        """
 
         def get_many(chunks: Sequence[ChunkId]) -> Sequence[bytes | None]:
             return trio.from_thread.run(self._chunks.get_many, chunks)
@@ -234,12 +317,14 @@ class FlistService:
                 (partial / "done").mkdir(0o700)
                 _write_durably(partial / "done" / _CONFIG_FILE, kept.encode())
                 unpack(tree.root, partial / "done" / "root", reader.plain_bytes)
+            taken_bytes = tree_disk_bytes(partial / "done")
             (partial / "done").rename(self._directory / flist.hex())
             _sync_directory(self._directory)
         except OSError as error:
             raise StoreFailed(f"cannot unpack an image: {error.strerror}") from error
         finally:
             _remove_tree(partial)
+        return taken_bytes
 
     def _remove(self, flist: FlistId) -> None:
         """Give up the final name first, so that a crash leaves no half tree under it."""
@@ -269,6 +354,23 @@ def _throttled(phase: str, on_progress: OnProgress) -> Callable[[int, int], None
             trio.from_thread.run_sync(on_progress, Progress(phase, done, total))
 
     return on_bytes
+
+
+def _open_tree(place: Path) -> Image:
+    """The image that was unpacked there; it counts as used now."""
+    config = place / _CONFIG_FILE
+    os.utime(config)
+    return Image(place / "root", image_config(config.read_text()))
+
+
+def tree_disk_bytes(path: Path) -> int:
+    """What a tree takes of the disk, each file once."""
+    seen: dict[tuple[int, int], int] = {}
+    for directory, _, files in os.walk(path):
+        for one in (Path(directory), *(Path(directory, file) for file in files)):
+            status = one.lstat()
+            seen[(status.st_dev, status.st_ino)] = status.st_blocks * _DISK_BLOCK_BYTES
+    return sum(seen.values())
 
 
 def _remove_tree(path: Path) -> None:

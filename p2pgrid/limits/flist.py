@@ -1,6 +1,6 @@
 """Limits of images."""
 
-from p2pgrid.units import GIB, MIB
+from p2pgrid.units import GIB, KIB, MIB
 
 NAME_BYTES_MAX = 255
 """One name in an image; what Linux file systems take."""
@@ -70,3 +70,9 @@ REGISTRY_PAUSE_SECONDS = 0.5
 
 REGISTRY_REDIRECTS_MAX = 5
 """Registries send clients to their storage service once or twice."""
+
+TREE_ENTRY_BYTES = 4 * KIB
+"""What a file, directory or link takes on disk besides its content: a block of a file system."""
+
+DISK_RESERVE_BYTES = 512 * MIB
+"""Free space that no image may take: the ledger and the explorer must go on storing."""

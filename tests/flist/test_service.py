@@ -1,6 +1,7 @@
 """An flist is brought here, verified and unpacked, whole or not at all."""
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +11,17 @@ import trio
 from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import BadImage, NotFound, StoreFailed
+from p2pgrid.flist.blocks import encode_block
+from p2pgrid.flist.fl import encode_flist
 from p2pgrid.flist.service import PIN_CONVERTED, PIN_UNPACKED, FlistService, Image, Progress
-from p2pgrid.model.ids import FlistId
+from p2pgrid.flist.tree import Entry
+from p2pgrid.flist.tree import directory as empty_root
+from p2pgrid.flist.tree_room import DiskShare
+from p2pgrid.limits.chunks import CHUNK_BYTES
+from p2pgrid.limits.flist import DISK_RESERVE_BYTES
+from p2pgrid.model.flist import flist_id
+from p2pgrid.model.ids import FlistId, NodeId
+from p2pgrid.units import GIB, MIB
 from tests.flist.archives import directory, member, tar, write_layout
 from tests.flist.peers import NoPeers, OnePeer
 
@@ -38,7 +48,18 @@ class Here:
     def __init__(self, theirs: MemoryChunkStore, directory: Path) -> None:
         self.chunks = MemoryChunkStore()
         self.peer = OnePeer(theirs, self.chunks)
-        self.service = FlistService(self.chunks, self.peer, directory)
+        self.budget_bytes = self.free_bytes = 1 << 40
+        self.used: set[FlistId] = set()
+        self.directory = directory
+        self.restart()
+
+    def restart(self) -> None:
+        share = DiskShare(lambda _: self.budget_bytes, lambda: self.free_bytes, lambda: self.used)
+        self.service = FlistService(self.chunks, self.peer, self.directory, share=share)
+
+    def trees(self) -> set[str]:
+        """What is under the directory of images."""
+        return {one.name for one in self.directory.iterdir()}
 
     async def prepare(self, flist: FlistId) -> Image:
         return await self.service.prepare(flist, (), ignore)
@@ -197,3 +218,155 @@ async def test_a_conversion_can_be_cancelled(service: FlistService, canary: Path
 
     assert scope.cancelled_caught
     assert service.local() == []
+
+
+async def bomb(chunks: MemoryChunkStore, size_bytes: int, salt: bytes = b"") -> FlistId:
+    """A small flist whose one file repeats one chunk."""
+    block, blob = encode_block(b"\xaa" * CHUNK_BYTES)
+    await chunks.put([Blob(block.id, blob)])
+    root = empty_root()
+    count = size_bytes // CHUNK_BYTES
+    root.children[b"bomb"] = Entry(
+        mode=stat.S_IFREG | 0o644, size=count * CHUNK_BYTES, blocks=[block] * count
+    )
+    root.children[b"salt"] = Entry(mode=stat.S_IFLNK | 0o777, target=b"salt" + salt)
+    data = encode_flist(root, {})
+    await chunks.put_flist(flist_id(data), data)
+    return flist_id(data)
+
+
+@pytest.mark.parametrize("lacks", ["budget", "disk"])
+async def test_an_image_without_room_is_refused_before_its_chunks_come_and_leaves_nothing(
+    lacks: str, here: Here, chunks: MemoryChunkStore
+) -> None:
+    large = await bomb(chunks, 2 * GIB)
+    if lacks == "budget":
+        here.budget_bytes = GIB
+    else:
+        here.free_bytes = GIB
+
+    with pytest.raises(StoreFailed, match=r"2 GiB.*keeps .* GiB.* are free"):
+        await here.prepare(large)
+
+    assert here.peer.asked == []
+    assert here.chunks.flists() == ()
+    assert here.trees() == set()
+
+
+async def test_a_reserve_of_the_disk_stays_free(here: Here, chunks: MemoryChunkStore) -> None:
+    image = await bomb(chunks, 2 * MIB)
+    here.free_bytes = DISK_RESERVE_BYTES + 2 * MIB
+    with pytest.raises(StoreFailed, match="no room"):
+        await here.prepare(image)
+
+    here.free_bytes += 2 * MIB
+    assert (await here.prepare(image)).root.is_dir()
+
+
+async def test_the_least_lately_used_trees_make_room_and_those_in_use_stay(
+    here: Here, chunks: MemoryChunkStore
+) -> None:
+    first, second, third, fourth = [await bomb(chunks, 4 * MIB, bytes((65 + n,))) for n in range(4)]
+    here.budget_bytes = 9 * MIB
+    await here.prepare(first)
+    await here.prepare(second)
+    await here.prepare(first)
+    await here.prepare(third)
+    assert here.trees() == {first.hex(), third.hex()}
+    assert here.chunks.flists() == tuple(sorted((first, third)))
+
+    here.used = {first}
+    await here.prepare(fourth)
+    assert here.trees() == {first.hex(), fourth.hex()}
+
+    here.used = {first, fourth}
+    with pytest.raises(StoreFailed, match=r"8.* MiB are in use"):
+        await here.prepare(second)
+    assert here.trees() == {first.hex(), fourth.hex()}
+
+
+async def test_what_is_here_counts_after_a_start_in_the_order_of_its_use(
+    here: Here, chunks: MemoryChunkStore
+) -> None:
+    first, second, third = [await bomb(chunks, 4 * MIB, bytes((65 + n,))) for n in range(3)]
+    await here.prepare(first)
+    await here.prepare(second)
+    await here.prepare(first)
+    here.restart()
+    await here.service.recover()
+
+    here.budget_bytes = 9 * MIB
+    await here.prepare(third)
+
+    assert here.trees() == {first.hex(), third.hex()}
+
+
+async def test_images_that_come_at_the_same_time_share_the_room(
+    here: Here, chunks: MemoryChunkStore
+) -> None:
+    several = [await bomb(chunks, 4 * MIB, bytes((65 + n,))) for n in range(4)]
+    here.budget_bytes = 9 * MIB
+    refused = []
+
+    async def ask(flist: FlistId) -> None:
+        try:
+            await here.prepare(flist)
+        except StoreFailed:
+            refused.append(flist)
+
+    async with trio.open_nursery() as nursery:
+        for flist in several:
+            nursery.start_soon(ask, flist)
+
+    assert len(here.trees()) <= 2
+    assert len(refused) <= 2
+
+
+async def test_a_refused_flist_that_was_stored_is_removed_again(here: Here) -> None:
+    """The exchange stores a file before anybody has looked into it."""
+    hostile = b"SQLite format 3\0 and then nothing"
+    flist = flist_id(hostile)
+
+    class Storing(OnePeer):
+        async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+            await here.chunks.put_flist(flist, hostile)
+            return hostile
+
+    here.peer = Storing(here.chunks, here.chunks)
+    here.restart()
+    with pytest.raises(BadImage):
+        await here.prepare(flist)
+    assert here.chunks.flists() == ()
+
+
+async def test_an_image_that_was_given_up_leaves_nothing_and_takes_no_room(
+    here: Here, made: FlistId
+) -> None:
+    with trio.CancelScope() as scope:
+        await here.service.prepare(made, (), lambda _: scope.cancel())
+    assert scope.cancelled_caught
+    assert here.chunks.flists() == ()
+    assert here.trees() == set()
+
+    here.budget_bytes = 3 * MIB
+    assert (await here.prepare(made)).root.is_dir()
+
+
+async def test_what_a_refused_image_is_kept_for_otherwise_stays(
+    service: FlistService, chunks: MemoryChunkStore, made: FlistId
+) -> None:
+    chunks._chunks.clear()
+    with pytest.raises(NotFound):
+        await service.prepare(made, (), ignore)
+    assert chunks.flists() == (made,)
+    assert chunks.pins(made) == (PIN_CONVERTED,)
+
+
+async def test_pins_without_a_tree_and_files_without_a_pin_go_at_a_start(
+    here: Here, made: FlistId, chunks: MemoryChunkStore
+) -> None:
+    await here.chunks.put_flist(made, await chunks.get_flist(made))
+    await here.chunks.pin(made, PIN_UNPACKED)
+    await here.service.recover()
+    assert here.chunks.pins(made) == ()
+    assert here.chunks.flists() == ()
