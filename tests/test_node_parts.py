@@ -1,9 +1,8 @@
 """The joints between features: each passes on what the other side needs, and nothing else."""
 
-import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -14,10 +13,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import StoreFailed
 from p2pgrid.explorer.service import ExplorerService
-from p2pgrid.farming.capacity import cache_bytes
 from p2pgrid.farming.hardware import Machine
 from p2pgrid.farming.service import FarmingService
 from p2pgrid.flist.service import FlistService, Image, LocalFlist, Progress
@@ -30,7 +27,6 @@ from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, ChunkId, FarmId, FlistId, NodeId
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.node import Feature
-from p2pgrid.model.reservation import Phase
 from p2pgrid.node_parts import (
     FARM_KEY,
     Fetching,
@@ -38,18 +34,13 @@ from p2pgrid.node_parts import (
     ImageSource,
     Membership,
     Station,
-    flists_in_use,
-    image_share,
 )
 from p2pgrid.store.memory import MemoryStore
-from p2pgrid.store.store import Table
 from p2pgrid.units import GIB, SECOND_MS
-from p2pgrid.wire.codec import encode
 from tests.explorer.grid import FARM, announced, farm_record, key_of, node_of
 from tests.explorer.grid import FARM_KEY as FARM_SIGNING_KEY
 from tests.explorer.peers import Grid, clock, open_grid
 from tests.farming.test_service import MACHINE
-from tests.reservation.samples import container, request_of, reservation_of
 
 NODE, OTHER = node_of(1), node_of(2)
 FLIST = FlistId(b"f" * 32)
@@ -387,31 +378,3 @@ async def test_progress_of_chunks_is_passed_on() -> None:
     await fetching.fetch_chunks([chunk], [NODE], lambda done, total: heard.append((done, total)))
 
     assert heard == [(1, 1)]
-
-
-def hosted(phase: Phase, flist: FlistId) -> tuple[bytes, bytes]:
-    """A stored reservation of one container."""
-    request = request_of(workloads=[replace(container(), flist=flist)], nonce=flist[:16])
-    return Table.HOSTED.key(request.id), encode(replace(reservation_of(request, 0), phase=phase))
-
-
-async def test_the_images_of_what_was_paid_and_is_not_over_are_in_use_as_stored() -> None:
-    store = MemoryStore()
-    flists = {phase: FlistId(bytes((phase,)) * 32) for phase in Phase}
-    await store.commit([hosted(phase, flist) for phase, flist in flists.items()])
-    await store.commit([(Table.HOSTED.key(b"x" * 32), b"unreadable")])
-
-    idle = {Phase.QUOTED, Phase.ENDED, Phase.EXPIRED, Phase.FAILED}
-    assert flists_in_use(store) == {flists[phase] for phase in set(Phase) - idle}
-
-
-def test_images_have_the_share_of_the_disk_that_is_kept_for_them(tmp_path: Path) -> None:
-    store = MemoryStore()
-    share = image_share(tmp_path, MemoryChunkStore(), store)
-    disk = os.statvfs(tmp_path)
-
-    assert abs(share.free_bytes() - disk.f_bavail * disk.f_frsize) < GIB
-    assert abs(share.budget_bytes(0) - cache_bytes(share.free_bytes())) < GIB
-    with_trees = share.budget_bytes(40 * GIB)  # what is unpacked makes the disk no smaller
-    assert abs(with_trees - cache_bytes(share.free_bytes() + 40 * GIB)) < GIB
-    assert share.in_use() == frozenset()

@@ -1,6 +1,6 @@
 """What we lack moves, once; flists come from whoever is quick and honest; on real sockets too."""
 
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -10,27 +10,22 @@ from nacl.signing import SigningKey
 from p2pgrid.chunks.chunk_store import ChunkStore
 from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.chunks.memory import MemoryChunkStore
-from p2pgrid.chunks.messages import Answer, FlistAnswer
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.chunks.swarm import Progress
 from p2pgrid.errors import GridError, NotFound, StoreFailed, Unreachable
 from p2pgrid.limits.chunks import (
     CHUNK_BLOB_BYTES_MAX,
-    FLIST_BYTES_MAX,
     FLIST_HEDGE_SECONDS,
-    HOLDER_SILENCE_SECONDS_MAX,
     HOLDERS_AT_ONCE_MAX,
     HOLDERS_TRIED_MAX,
 )
-from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.memory import MemoryHub
-from p2pgrid.net.network import BulkStream, Network
+from p2pgrid.net.network import Network
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.units import MIB
-from p2pgrid.wire.codec import encode
 from p2pgrid.wire.signed import NetworkId
 from tests.chunks.blobs import blob
 from tests.chunks.peers import (
@@ -212,47 +207,6 @@ async def test_who_is_asked_is_bounded(autojump_clock: trio.abc.Clock) -> None:
             await exchange.fetch_flist(FLIST_ID, [*lacking, *nobody, good])
         with pytest.raises(GridError):
             await exchange.fetch_chunks(WANTED, [*lacking, *nobody, good])
-
-
-async def test_a_holder_that_is_slow_for_ever_has_failed(autojump_clock: trio.abc.Clock) -> None:
-    async with open_world() as world:
-        trickle = await world.add(serve_trickle)
-        exchange = ChunkExchange(world.network, world.chunks)
-        with pytest.raises(Unreachable, match="slow"):
-            await exchange.fetch_flist(FLIST_ID, [trickle])
-        assert trio.current_time() < 30
-
-
-async def test_only_a_few_are_asked_for_an_flist_at_the_same_time(
-    autojump_clock: trio.abc.Clock,
-) -> None:
-    """Each may send a whole flist, which is held in memory."""
-    asked = most = 0
-
-    async def serve(peer: NodeId, stream: BulkStream) -> None:
-        nonlocal asked, most
-        asked += 1
-        most = max(most, asked)
-        async with trio.open_nursery() as nursery:
-            await stream.receive()
-            nursery.start_soon(give_slowly, stream)
-            with suppress(GridError):
-                await stream.receive()  # until we hang up
-            asked -= 1
-            nursery.cancel_scope.cancel()
-
-    async def give_slowly(stream: BulkStream) -> None:
-        await stream.send(encode(Answer(FlistAnswer(FLIST_BYTES_MAX))))
-        while True:
-            await trio.sleep(HOLDER_SILENCE_SECONDS_MAX - 1)
-            await stream.send(bytes(BULK_FRAME_BYTES))
-
-    async with open_world() as world:
-        slow = [await world.add(serve) for _ in range(3 * HOLDERS_AT_ONCE_MAX)]
-        exchange = ChunkExchange(world.network, world.chunks)
-        with pytest.raises(Unreachable, match="slow"):
-            await exchange.fetch_flist(FLIST_ID, slow)
-    assert HOLDERS_AT_ONCE_MAX <= most <= HOLDERS_AT_ONCE_MAX + 1  # one is hanging up
 
 
 async def test_disk_to_disk_over_libp2p_and_real_sockets(tmp_path: Path) -> None:

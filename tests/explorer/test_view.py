@@ -367,8 +367,8 @@ def test_evidence_is_bounded() -> None:
         for version in ("1", "2"):
             view.accept(announced(number, version=version), NOW)
     assert len(view.contradictions) == CONTRADICTIONS_MAX
-    view = View()
-    for number in range(1, 40):
+    view = crowded(RecordKind.FARM_MEMBERS, orphan_bytes_max=None)
+    for number in range(1, 90):
         first = members_of(number, 1000)
         lie = replace(cast(FarmMembers, first.record), nodes=())
         view.accept(first, NOW)
