@@ -73,13 +73,13 @@ def run_node(config: Config, grid: Path | None) -> None:
     """
     try:
         trio.run(_main, config, grid)
-    except* GridError as group:
-        raise first_error(group) from None
-    except* Exception as group:
+    except Exception as error:
+        first = first_error(error)
+        if isinstance(first, GridError):
+            raise first from None
         log.exception("a part of the node broke")
-        error = first_error(group)
         raise GridError(
-            f"the node broke and stopped: {type(error).__name__}: {error}; "
+            f"the node broke and stopped: {type(first).__name__}: {first}; "
             f"{config.data}/node.log says where"
         ) from None
 

@@ -89,7 +89,7 @@ async def test_two_spends_of_one_slot(grid: LiveGrid, with_restart: bool) -> Non
             order = envelopes if turn % 2 == 0 else envelopes[::-1]
             await submit_everywhere(network, entries, order)
         if with_restart:
-            await trio.to_thread.run_sync(grid.restart, grid.nodes[2])
+            grid.restart(grid.nodes[2])  # from this thread: the node ends with its parent
         await submit_everywhere(network, entries, envelopes)
 
     caught = cheat.hex()

@@ -6,7 +6,7 @@ entry nodes, and more than they have. Everything follows from the seed.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
@@ -28,7 +28,7 @@ from p2pgrid.model.certificate import CertifiedBatch, Reason, VoteAnswer
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.operation import Operation
-from p2pgrid.store.store import Change, Table
+from p2pgrid.store.store import Table
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.kinds import RecordKind
@@ -45,6 +45,7 @@ from tests.ledger.grids import (
     pay,
     witness_names,
 )
+from tests.simulation.disk import Disk
 
 CLIENTS = ("alice", "bob", "mallory")
 CALM_MS = 2_500
@@ -63,35 +64,6 @@ class Rules:
     witness: type[Witness] = Witness
     witnesses: Callable[[Genesis], WitnessSet] = first_witnesses
     answers_before_durable: bool = False
-
-
-@dataclass
-class Disk:
-    """What a node keeps when it dies: all that was durable, and some of what was written since."""
-
-    durable: dict[bytes, bytes] = field(default_factory=dict)
-    tail: list[Sequence[Change]] = field(default_factory=list)
-
-    def write(self, changes: Sequence[Change]) -> None:
-        """Written in this order, each all or nothing; durable with the next commit."""
-        self.tail.append(changes)
-
-    def commit(self, changes: Sequence[Change]) -> None:
-        for some in [*self.tail, changes]:
-            for key, value in some:
-                self.durable.pop(key, None)
-                if value is not None:
-                    self.durable[key] = value
-        self.tail.clear()
-
-    def lose_power(self, random: Random) -> None:
-        kept = self.tail[: random.randint(0, len(self.tail))]
-        self.tail.clear()
-        for changes in kept:
-            self.commit(changes)
-
-    def table(self, table: Table) -> list[tuple[bytes, bytes]]:
-        return [(key[1:], value) for key, value in self.durable.items() if key[:1] == table]
 
 
 class Node:
