@@ -30,6 +30,7 @@ from p2pgrid.explorer.remote import RemoteExplorer
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.service import open_machine
 from p2pgrid.flist.service import FlistService
+from p2pgrid.introductions import Introductions
 from p2pgrid.ledger.genesis_file import read_genesis, write_genesis
 from p2pgrid.ledger.remote import RemoteLedger
 from p2pgrid.ledger.service import LedgerService
@@ -131,6 +132,13 @@ async def open_node(config: Config, grid: Path | None = None) -> AsyncGenerator[
         discovery = Discovery(
             network, state, peers=config.peers, seeds=genesis.seeds, random=SystemRandom()
         )
+        if isinstance(services.explorer.service, ExplorerService):
+            witnesses = tuple(witness for witness, _ in genesis.witnesses)
+            opening.runs.append(
+                Introductions(
+                    network, services.explorer.service, discovery, witnesses, SystemRandom()
+                ).run
+            )
         nursery = await parts.enter_async_context(_tasks())
         for run in (*opening.runs, discovery.run):
             nursery.start_soon(run)

@@ -1,0 +1,60 @@
+"""Tells the network layer where nodes are, as they announce it themselves.
+
+Votes need a way to every witness, not only to neighbours; and a node with few
+neighbours finds more among those it has heard of.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+import trio
+
+from p2pgrid.explorer.query import NodeFilter, Presence
+from p2pgrid.explorer.service import ExplorerService
+from p2pgrid.limits.net import PEERS_WANTED
+from p2pgrid.limits.node import INTRODUCTION_SECONDS
+from p2pgrid.model.ids import NodeId
+from p2pgrid.net.network import Network
+
+
+class Suggestible(Protocol):
+    """What looks for neighbours."""
+
+    def suggest(self, addresses: Sequence[str]) -> None:
+        """Consider these addresses."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Introductions:
+    """Between the explorer, which knows addresses, and the network, which dials them."""
+
+    network: Network
+    explorer: ExplorerService
+    discovery: Suggestible
+    witnesses: tuple[NodeId, ...]
+    random: Random
+
+    async def run(self) -> None:
+        """Introduce again and again, until cancelled."""
+        while True:
+            self.introduce()
+            await trio.sleep(INTRODUCTION_SECONDS)
+
+    def introduce(self) -> None:
+        """Pass on where the witnesses are; and a few other nodes, while neighbours are few."""
+        for witness in self.witnesses:
+            known = self.explorer.node(witness)
+            if known is not None and witness != self.network.id:
+                self.network.learn_addresses(witness, known.addresses)
+        if len(self.network.peers()) >= PEERS_WANTED:
+            return
+        others = [
+            one
+            for one in self.explorer.nodes(NodeFilter(statuses=(Presence.UP,)))
+            if one.node != self.network.id
+        ]
+        for one in self.random.sample(others, min(PEERS_WANTED, len(others))):
+            self.discovery.suggest(one.addresses)
