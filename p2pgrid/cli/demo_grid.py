@@ -1,6 +1,7 @@
 """The processes of a demo grid: nodes and a light peer on loopback, each with a data directory."""
 
 import ctypes
+import os
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from p2pgrid.limits.demo import (
     DEMO_START_SECONDS_MAX,
     DEMO_STOP_SECONDS_MAX,
 )
+from p2pgrid.store.directory import holder_of
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -122,7 +124,15 @@ class DemoGrid:
         return True
 
     def stop(self) -> None:
-        """End every process: politely, then not."""
+        """End every process: politely, then not; also those that were started again by hand."""
+        for member in self.members:
+            if not member.is_running and (pid := holder_of(member.data)) is not None:
+                os.kill(pid, signal.SIGTERM)
+                wait_until(
+                    f"{member.name}, started by hand as process {pid}, has ended",
+                    partial(_is_free, member.data),
+                    seconds_max=DEMO_STOP_SECONDS_MAX,
+                )
         running = [m.process for m in self.members if m.process is not None and m.is_running]
         for process in running:
             process.send_signal(signal.SIGTERM)
@@ -133,6 +143,10 @@ class DemoGrid:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _is_free(data: Path) -> bool:
+    return holder_of(data) is None
 
 
 def wait_until(what: str, is_so: Callable[[], bool], *, seconds_max: float) -> None:

@@ -153,7 +153,7 @@ def cancel(client: NodeClient, reservation: str, yes: bool, as_json: bool) -> No
         print_json(done)
         return
     click.echo(
-        f"ended: paid {format_tft(done['paid'] or 0)} TFT, "
+        f"{done['phase']}: paid {format_tft(done['paid'] or 0)} TFT, "
         f"refunded {format_tft(done['refunded'] or 0)} TFT"
     )
 

@@ -3,7 +3,10 @@
 from p2pgrid.units import GIB, MIB
 
 SEEK_PROBES = 64
-"""Random reads of a disk; the median tells a disk with heads from one without."""
+"""Random reads of a disk; their lower quartile tells a disk with heads from one without."""
+
+SEEK_ROUNDS = 3
+"""A disk that looks slow is looked at again: other programs may have kept it busy."""
 
 SEEK_PROBE_SECONDS_MAX = 3.0
 """What the reads of one disk may take: 64 seeks of a slow disk take 1.3 s."""

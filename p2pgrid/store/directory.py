@@ -34,6 +34,22 @@ def lock_directory(path: Path) -> Generator[None, None, None]:
         os.close(file)
 
 
+def holder_of(path: Path) -> int | None:
+    """The process that holds the data directory now; None when nobody does."""
+    try:
+        file = os.open(path / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        said = os.pread(file, 20, 0).strip()
+        return int(said) if said.isdigit() else None
+    finally:
+        os.close(file)
+    return None
+
+
 def _take(file: int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

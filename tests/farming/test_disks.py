@@ -16,6 +16,7 @@ from p2pgrid.farming.disks import (
     read_disks,
     seek_microseconds,
 )
+from p2pgrid.limits.farming import SEEK_ROUNDS
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.units import MIB
 from tests.farming import lsblk
@@ -48,11 +49,19 @@ def test_flags_count_where_a_disk_cannot_be_probed(tmp_path: Path) -> None:
     assert total.hdd_bytes == 2 * HDD.size_bytes
 
 
-def test_a_disk_is_probed_once(tmp_path: Path) -> None:
+def test_a_busy_machine_does_not_turn_a_disk_into_a_slow_one(tmp_path: Path) -> None:
+    times_us = iter([2451, 2600, 90])
+    total, _ = judge_disks([HDD], tmp_path, probe=lambda _: next(times_us))
+    assert total.hdd_bytes == 0
+
+
+def test_a_disk_is_judged_once(tmp_path: Path) -> None:
     first, second = Bench(nvme0n1=80, sda=8000, sdb=9000), Bench()
     before = judge_disks(SERVER, tmp_path, probe=first)[0]
     after = judge_disks(SERVER, tmp_path, probe=second)[0]
-    assert first.probed == ["nvme0n1", "sda", "sdb"]
+    assert sorted(set(first.probed)) == ["nvme0n1", "sda", "sdb"]
+    assert first.probed.count("nvme0n1") == 1
+    assert first.probed.count("sda") == SEEK_ROUNDS
     assert second.probed == []
     assert before.hdd_bytes == after.hdd_bytes
     changed = Bench(sda=100)
@@ -65,7 +74,7 @@ def test_a_rotten_file_of_seek_times_is_not_believed(tmp_path: Path, rotten: str
     (tmp_path / SEEK_FILE).write_text(rotten)
     probe = Bench(nvme0n1=80, sda=8000, sdb=9000)
     judge_disks(SERVER, tmp_path, probe=probe)
-    assert len(probe.probed) == 3
+    assert set(probe.probed) == {"nvme0n1", "sda", "sdb"}
 
 
 def test_the_disk_of_the_data_is_probed_through_a_file_if_need_be(

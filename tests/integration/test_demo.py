@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.store.directory import holder_of
 from p2pgrid.units import TFT
-from tests.integration.conftest import p2pgrid
+from tests.integration.conftest import answers, eventually, p2pgrid
 from tests.leftovers import leftovers, wait_until_gone
 
 STEPS = [
@@ -79,10 +80,20 @@ def test_ctrl_c_ends_what_was_started_by_hand_too(tmp_path: Path) -> None:
     name = consumer.get("/flists")[0]["name"]
     words = ["run", name, "--cores", "0.1", "--memory", "64M", "--disk", "16M", "--json"]
     p2pgrid(consumer.data, *words, check=True)
+    node = kept / "grid" / "node-1"
+    holder = holder_of(node)
+    assert holder is not None
+    os.kill(holder, signal.SIGKILL)
+    by_hand = subprocess.Popen(
+        [sys.executable, "-m", "p2pgrid", "--data", str(node), "node", "run"],
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    eventually("it is up again", answers, NodeClient(node))
 
     os.killpg(demo.pid, signal.SIGINT)
     told, complaints = demo.communicate(timeout=60)
 
     assert demo.returncode == 0, complaints
     assert "nothing was left behind" in told
+    assert by_hand.wait() == 0
     assert not wait_until_gone(before)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.errors import DataInUse, Unusable
-from p2pgrid.store.directory import lock_directory
+from p2pgrid.store.directory import holder_of, lock_directory
 
 HOLDER = """
 import sys, pathlib
@@ -36,7 +36,9 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"held\n"
         with pytest.raises(DataInUse, match=f"process {process.pid};"):
             lock_directory(tmp_path).__enter__()
+        assert holder_of(tmp_path) == process.pid
         process.kill()
+    assert holder_of(tmp_path) is None
     with lock_directory(tmp_path):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
