@@ -119,7 +119,8 @@ def test_following_prints_everything_once_to_the_last_line() -> None:
 
 
 def test_ending_asks_first() -> None:
-    client = FakeClient({PATH: ONE, f"{PATH}/cancel": {**ONE, "paid": 1, "refunded": 2}})
+    over = {**ONE, "phase": "ended", "paid": 1, "refunded": 2}
+    client = FakeClient({PATH: ONE, f"{PATH}/cancel": over})
 
     refused = run(reservations, "cancel", "91ab", client=client, typed="n\n")
     assert refused.exit_code == 1
