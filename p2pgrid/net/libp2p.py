@@ -44,6 +44,7 @@ from p2pgrid.net.network import (
     Topic,
     Validator,
 )
+from p2pgrid.net.prefix import prefix_of_host
 from p2pgrid.net.scopes import bare_errors
 from p2pgrid.wire.codec import decode, encode
 
@@ -127,6 +128,11 @@ class _Libp2pNetwork:
     def peers(self) -> tuple[NodeId, ...]:
         """See `Network.peers`."""
         return self._peers.members()
+
+    def prefix_of_peer(self, peer: NodeId) -> str:
+        """See `Network.prefix_of_peer`."""
+        hosts = remote_hosts(self._host, peer)
+        return prefix_of_host(hosts[0]) if hosts else ""
 
     def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         """See `Network.peer_events`."""

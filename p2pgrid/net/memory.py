@@ -47,6 +47,7 @@ from p2pgrid.net.network import (
 )
 from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.peer_events import PeerEvents
+from p2pgrid.net.prefix import prefix_of
 from p2pgrid.net.scopes import bare_errors
 from p2pgrid.net.standing import Standing
 
@@ -72,10 +73,16 @@ class MemoryHub:
 
     @asynccontextmanager
     async def open(
-        self, key: SigningKey, *, network_id: NetworkId = _NO_NETWORK
+        self, key: SigningKey, *, network_id: NetworkId = _NO_NETWORK, transport: str = ""
     ) -> AsyncGenerator[Network]:
-        """A node of this world, up during the block."""
-        node = _MemoryNetwork(self, NodeId(bytes(key.verify_key)), network_id)
+        """A node of this world, up during the block.
+
+        Args:
+            key: its identity.
+            network_id: its grid.
+            transport: where it is, say `/ip4/10.1.0.1/tcp/4001`; a place of its own by default.
+        """
+        node = _MemoryNetwork(self, NodeId(bytes(key.verify_key)), network_id, transport)
         assert node.id not in self._nodes, f"{short(node.id)} is up already"
         with bare_errors():
             async with trio.open_nursery() as nursery:
@@ -153,8 +160,9 @@ class _Link:
 class _MemoryNetwork:
     """See `Network`."""
 
-    def __init__(self, hub: MemoryHub, node: NodeId, network_id: NetworkId) -> None:
+    def __init__(self, hub: MemoryHub, node: NodeId, network_id: NetworkId, transport: str) -> None:
         self.nursery: trio.Nursery
+        self.transport = transport or f"/memory/{node.hex()}"
         self.network_id = network_id
         self.handlers: dict[str, RequestHandler] = {}
         self.bulk_handler: BulkHandler | None = None
@@ -183,11 +191,16 @@ class _MemoryNetwork:
 
     def addresses(self) -> tuple[str, ...]:
         """See `Network.addresses`."""
-        return (join_address(f"/memory/{self._id.hex()}", self._id),)
+        return (join_address(self.transport, self._id),)
 
     def peers(self) -> tuple[NodeId, ...]:
         """See `Network.peers`."""
         return tuple(sorted(self._links))
+
+    def prefix_of_peer(self, peer: NodeId) -> str:
+        """See `Network.prefix_of_peer`."""
+        link = self._links.get(peer)
+        return prefix_of(link.other(self).transport) if link is not None else ""
 
     def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         """See `Network.peer_events`."""
@@ -210,7 +223,7 @@ class _MemoryNetwork:
         transport, peer = split_address(address)
         if peer == self._id:
             raise BadInput(f"{address} is this node itself")
-        if transport != f"/memory/{peer.hex()}":
+        if transport != self._hub.node(self._id, peer).transport:
             raise Unreachable(f"{address} did not answer")
         self._book.learn(peer, (address,))
         await self._reach(peer)

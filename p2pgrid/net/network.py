@@ -127,6 +127,10 @@ class Network(Protocol):
         """Peers with an open connection, sorted."""
         ...
 
+    def prefix_of_peer(self, peer: NodeId) -> str:
+        """`prefix_of` the address that a connected peer really speaks from; "" of any other."""
+        ...
+
     def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         """A new channel of ups and downs from now on. A reader that stops reading is dropped."""
         ...

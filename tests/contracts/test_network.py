@@ -24,6 +24,7 @@ from p2pgrid.net.network import (
     Topic,
     Verdict,
 )
+from p2pgrid.net.prefix import prefix_of
 from tests.contracts.network_world import (
     OTHER_GRID,
     World,
@@ -250,6 +251,19 @@ async def test_both_sides_hear_of_ups_and_downs(world: World) -> None:
             assert right.addresses_of(left.id) == left.addresses()
         assert await left_events.receive() == PeerDown(right.id)
         assert left.peers() == ()
+
+
+async def test_a_connected_peer_has_the_prefix_that_it_speaks_from(world: World) -> None:
+    async with world(1) as left:
+        async with world(2) as right:
+            assert left.prefix_of_peer(right.id) == ""
+            await left.connect(right.addresses()[0])
+            await until(lambda: left.id in right.peers())
+
+            assert left.prefix_of_peer(right.id) == prefix_of(right.addresses()[0])
+            assert right.prefix_of_peer(left.id) == prefix_of(left.addresses()[0])
+        await until(lambda: not left.peers())
+        assert left.prefix_of_peer(right.id) == ""
 
 
 async def test_connecting_twice_is_one_peer(world: World) -> None:
