@@ -13,14 +13,18 @@ import trio
 
 from p2pgrid.explorer.query import NodeFilter, Presence
 from p2pgrid.explorer.service import ExplorerService
-from p2pgrid.limits.net import PEERS_WANTED
-from p2pgrid.limits.node import INTRODUCTION_SECONDS
+from p2pgrid.limits.node import INTRODUCED_AT_ONCE, INTRODUCTION_SECONDS
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Network
 
 
 class Suggestible(Protocol):
     """What looks for neighbours."""
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether fresh addresses would be of use."""
+        ...
 
     def suggest(self, addresses: Sequence[str]) -> None:
         """Consider these addresses."""
@@ -44,17 +48,17 @@ class Introductions:
             await trio.sleep(INTRODUCTION_SECONDS)
 
     def introduce(self) -> None:
-        """Pass on where the witnesses are; and a few other nodes, while neighbours are few."""
+        """Pass on where the witnesses are; and a few other nodes, any of them, when wanted."""
         for witness in self.witnesses:
             known = self.explorer.node(witness)
             if known is not None and witness != self.network.id:
                 self.network.learn_addresses(witness, known.addresses)
-        if len(self.network.peers()) >= PEERS_WANTED:
+        if not self.discovery.wants_more:
             return
         others = [
             one
             for one in self.explorer.nodes(NodeFilter(statuses=(Presence.UP,)))
             if one.node != self.network.id
         ]
-        for one in self.random.sample(others, min(PEERS_WANTED, len(others))):
+        for one in self.random.sample(others, min(INTRODUCED_AT_ONCE, len(others))):
             self.discovery.suggest(one.addresses)

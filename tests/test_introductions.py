@@ -8,7 +8,6 @@ from typing import cast
 from trio.testing import MockClock
 
 from p2pgrid.introductions import Introductions
-from p2pgrid.limits.net import PEERS_WANTED
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Network
 from tests.explorer.grid import facts, node_of
@@ -22,11 +21,7 @@ class Way:
     """A network that notes what it is told."""
 
     id: NodeId = US
-    neighbours: int = 0
     learnt: dict[NodeId, tuple[str, ...]] = field(default_factory=dict)
-
-    def peers(self) -> tuple[NodeId, ...]:
-        return tuple(node_of(100 + number) for number in range(self.neighbours))
 
     def learn_addresses(self, peer: NodeId, addresses: Sequence[str]) -> None:
         self.learnt[peer] = tuple(addresses)
@@ -36,6 +31,7 @@ class Way:
 class Suggestions:
     """What was suggested."""
 
+    wants_more: bool = True
     heard: list[str] = field(default_factory=list)
 
     def suggest(self, addresses: Sequence[str]) -> None:
@@ -57,10 +53,10 @@ async def test_witnesses_are_learnt_and_neighbours_suggested(autojump_clock: Moc
         assert sorted(suggestions.heard) == sorted(facts(2).addresses + facts(3).addresses)
 
 
-async def test_nobody_is_suggested_to_who_has_neighbours(autojump_clock: MockClock) -> None:
+async def test_nobody_is_suggested_to_who_wants_no_more(autojump_clock: MockClock) -> None:
     async with open_grid(1, 2) as grid:
         await grid.publish(2)
-        way, suggestions = Way(neighbours=PEERS_WANTED), Suggestions()
+        way, suggestions = Way(), Suggestions(wants_more=False)
         between = Introductions(
             cast(Network, way), grid.explorers[1], suggestions, (WITNESS,), Random(1)
         )

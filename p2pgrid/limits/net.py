@@ -114,8 +114,53 @@ SHUNNED_PEERS_MAX = 4096
 DIAL_STAGGER_SECONDS = 0.25
 """Between attempts at the addresses of one peer (RFC 8305 calls it connection attempt delay)."""
 
-PEERS_WANTED = 8
-"""Neighbours that discovery keeps: gossip wants 6 to 12."""
+OUTBOUND_WANTED = 6
+"""Neighbours that we choose: four in distinct prefixes must be had though one place goes round;
+with as many that choose us, they are the 6 to 12 that gossip wants."""
+
+WANDER_SECONDS = 600.0
+"""How often one place goes to an address chosen from all: an attacker who is all that a node sees
+does not stay it for long. Each costs a handshake on both sides."""
+
+WANDER_AHEAD_SECONDS = 90.0
+"""How long before fresh addresses are gathered, to choose from."""
+
+LASTED_SECONDS_MIN = 60.0
+"""A peer that hangs up sooner counts as one that did not answer: else both would dial for ever."""
+
+ANCHORS_MAX = 4
+"""Neighbours that are tried first after a restart. With more, a wrong one among them would
+hardly ever be exchanged."""
+
+ANCHOR_SECONDS_MIN = 1800.0
+"""How long a neighbour lasts before it may be an anchor: whoever wants to be one has to behave."""
+
+ANCHORS_STORED_SECONDS = 300.0
+"""How often anchors are written to disk; they change by the half hour."""
+
+INBOUND_PEERS_MAX = 120
+"""Peers that connected to us. Beyond, one of them goes for each that comes; see `eviction`."""
+
+ON_DEMAND_PEERS_MAX = 48
+"""Connections that requests opened, say to a node that hosts something of ours; idle ones go."""
+
+EVICTION_SPARES_USEFUL = 16
+"""Inbound peers that brought us something lately, and keep their place for it."""
+
+EVICTION_SPARES_PREFIXES = 32
+"""Prefixes of which the oldest inbound peer keeps its place."""
+
+DIALS_PER_SECOND = 0.5
+"""Addresses that discovery tries, sustained: peers can name any number of dead ones."""
+
+DIALS_BURST = 16
+"""Addresses that discovery tries at once after a quiet time: a start is quick."""
+
+CANDIDATE_FAILURES_MAX = 8
+"""After so many failures, some five minutes, an address that was only heard of is forgotten."""
+
+ASK_SECONDS_MAX = 60.0
+"""Pause between asking peers for others, once their answers bring nothing new; grows up to it."""
 
 DISCOVERY_RETRY_SECONDS_MIN = 1.0
 """Pause after a first failure to reach an address; doubles up to the maximum, with jitter."""

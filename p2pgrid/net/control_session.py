@@ -125,6 +125,11 @@ class Asker:
         """Why no more requests can be sent; None while they can."""
         return self._ended
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether answers are waited for."""
+        return bool(self._waiting)
+
     def doubt(self) -> None:
         """Ask the peer now whether it is still there: something suggests that it is not."""
         self._doubted.set()
@@ -266,6 +271,11 @@ class Server:
         self._running: dict[int, trio.CancelScope] = {}
         self._slots = trio.Semaphore(REQUESTS_PER_PEER_MAX)
         self._send, self._receive = trio.open_memory_channel[Message](CONTROL_QUEUE_FRAMES)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests are being worked on."""
+        return bool(self._running)
 
     async def run(self) -> None:
         """Serve until the stream ends; handlers under way are cancelled then.

@@ -28,10 +28,12 @@ from p2pgrid.net.libp2p_host import (
     close_sockets,
     listening_transports,
     open_host,
+    remote_host,
     remote_hosts,
     swarm_of,
 )
 from p2pgrid.net.libp2p_peers import Peers
+from p2pgrid.net.links import Link
 from p2pgrid.net.mdns import Sighting, open_mdns
 from p2pgrid.net.network import (
     BulkHandler,
@@ -129,10 +131,13 @@ class _Libp2pNetwork:
         """See `Network.peers`."""
         return self._peers.members()
 
+    def links(self) -> tuple[Link, ...]:
+        """See `Network.links`."""
+        return self._peers.links()
+
     def prefix_of_peer(self, peer: NodeId) -> str:
         """See `Network.prefix_of_peer`."""
-        hosts = remote_hosts(self._host, peer)
-        return prefix_of_host(hosts[0]) if hosts else ""
+        return prefix_of_host(remote_host(self._host, peer))
 
     def peer_events(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         """See `Network.peer_events`."""
@@ -165,6 +170,10 @@ class _Libp2pNetwork:
             return peer
         raise Unreachable(f"{address} did not answer within {DIAL_SECONDS_MAX:g} s")
 
+    async def disconnect(self, peer: NodeId) -> None:
+        """See `Network.disconnect`."""
+        await self._peers.hang_up(peer)
+
     async def publish(self, topic: Topic, data: bytes) -> None:
         """See `Network.publish`."""
         await self._gossip.publish(topic, data)
@@ -178,7 +187,9 @@ class _Libp2pNetwork:
     async def request(self, peer: NodeId, method: Method, body: bytes) -> bytes:
         """See `Network.request`."""
         asker = await self._reach(peer, self._book.transports(peer))
-        return await asker.request(method, body)
+        answer = await asker.request(method, body)
+        self._peers.thank(peer)
+        return answer
 
     def serve(self, method: Method, handler: RequestHandler) -> None:
         """See `Network.serve`."""

@@ -67,6 +67,10 @@ class Members(Protocol):
         """It sent something objectively invalid."""
         ...
 
+    def thank(self, peer: NodeId) -> None:
+        """It sent something new."""
+        ...
+
 
 class Gossip:
     """Publishing, and an inbox for each topic."""
@@ -145,6 +149,8 @@ class Gossip:
             verdict = inbox.offer(GossipMessage(peer, message.data))
             if verdict is Verdict.REJECT:
                 self._members.blame(peer)
+            elif verdict is Verdict.ACCEPT:
+                self._members.thank(peer)
             return verdict is Verdict.ACCEPT
 
         return consume

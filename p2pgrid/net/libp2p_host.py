@@ -19,6 +19,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.rcmgr import Direction
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as Noise
@@ -125,6 +126,17 @@ def remote_hosts(host: IHost, peer: NodeId) -> tuple[str, ...]:
     muxers = [one.muxed_conn for one in connections if isinstance(one.muxed_conn, PatientYamux)]
     remotes = [muxer.get_remote_address() for muxer in muxers]
     return tuple(dict.fromkeys(remote[0] for remote in remotes if remote is not None))
+
+
+def remote_host(host: IHost, peer: NodeId) -> str:
+    """One of them; "" of a peer that is not connected."""
+    return next(iter(remote_hosts(host, peer)), "")
+
+
+def is_outbound(host: IHost, peer: NodeId) -> bool:
+    """Whether we dialled one of the connections to a peer."""
+    connections = swarm_of(host).get_connections(ID(peer_id_bytes(peer)))
+    return any(getattr(one, "direction", None) is Direction.OUTBOUND for one in connections)
 
 
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address

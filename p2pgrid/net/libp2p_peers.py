@@ -24,10 +24,12 @@ from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.address import node_of_peer_id, peer_id_bytes
 from p2pgrid.net.control import Hello
 from p2pgrid.net.control_session import Asker, Server, answer_hello, say_hello
-from p2pgrid.net.libp2p_host import close_sockets, swarm_of
+from p2pgrid.net.libp2p_host import close_sockets, is_outbound, remote_host, swarm_of
 from p2pgrid.net.libp2p_streams import Libp2pStream
+from p2pgrid.net.links import NEVER, Link
 from p2pgrid.net.network import CONTROL_PROTOCOL, PeerDown, PeerUp, RequestHandler
 from p2pgrid.net.peer_events import PeerEvents
+from p2pgrid.net.prefix import prefix_of_host
 from p2pgrid.net.standing import Standing
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ class _Session:
 
     def __init__(self, peer: NodeId) -> None:
         self.peer = peer
+        self.since = trio.current_time()
+        self.useful_at = NEVER
         self.is_up = False
         self.is_over = False
         self.asker: Asker | None = None
@@ -97,7 +101,7 @@ class Peers:
         self._handlers = handlers
         self._on_hello = on_hello
         self._sessions: dict[NodeId, _Session] = {}
-        self._served: dict[NodeId, trio.CancelScope] = {}
+        self._served: dict[NodeId, tuple[trio.CancelScope, Server]] = {}
         self._standing = Standing()
         self._nursery: trio.Nursery | None = None
 
@@ -148,6 +152,33 @@ class Peers:
             self._nursery.start_soon(self._hang_up, peer_id)
         else:
             self._session(peer)
+
+    def links(self) -> tuple[Link, ...]:
+        """See `Network.links`."""
+        return tuple(self._link(self._sessions[peer]) for peer in self.members())
+
+    def thank(self, peer: NodeId) -> None:
+        """It gave us something that we wanted."""
+        if peer in self._sessions:
+            self._sessions[peer].useful_at = trio.current_time()
+
+    async def hang_up(self, peer: NodeId) -> None:
+        """Close every connection to a peer."""
+        await self._hang_up(ID(peer_id_bytes(peer)))
+
+    def _link(self, session: _Session) -> Link:
+        peer = session.peer
+        host = remote_host(self._host, peer)
+        asks = session.asker is not None and session.asker.is_busy
+        return Link(
+            peer=peer,
+            host=host,
+            prefix=prefix_of_host(host),
+            is_outbound=is_outbound(self._host, peer),
+            since=session.since,
+            useful_at=session.useful_at,
+            is_busy=asks or (peer in self._served and self._served[peer][1].is_busy),
+        )
 
     # --- standing ---------------------------------------------------------------------------------
 
@@ -284,13 +315,14 @@ class Peers:
         self._check(peer, hello)
         with trio.CancelScope() as scope:
             if peer in self._served:
-                self._served[peer].cancel()
+                self._served[peer][0].cancel()
                 self._doubt(peer)
-            self._served[peer] = scope
+            server = Server(stream, peer, self._handlers)
+            self._served[peer] = scope, server
             try:
-                await Server(stream, peer, self._handlers).run()
+                await server.run()
             finally:
-                if self._served.get(peer) is scope:
+                if self._served.get(peer) == (scope, server):
                     del self._served[peer]
 
     def _doubt(self, peer: NodeId) -> None:

@@ -30,7 +30,9 @@ from p2pgrid.net.bulk_socket import serve_bulk_stream
 from p2pgrid.net.control import Answer, Failure, Request, error_of
 from p2pgrid.net.control_session import answer
 from p2pgrid.net.inbox import Inbox
-from p2pgrid.net.memory_bulk import MemoryBulkStream, open_pair
+from p2pgrid.net.links import Link
+from p2pgrid.net.memory_bulk import open_pair
+from p2pgrid.net.memory_link import MemoryLink
 from p2pgrid.net.network import (
     BulkHandler,
     BulkStream,
@@ -99,7 +101,7 @@ class MemoryHub:
         """Let nodes reach only those of their own group. Who is in none is in one with the rest."""
         self._groups = [frozenset(group) for group in groups]
         for node in self._nodes.values():
-            for link in node.links():
+            for link in node.open_links():
                 if not self._reaches(link.left.id, link.right.id):
                     link.break_off()
 
@@ -129,34 +131,6 @@ class MemoryHub:
         return next((at for at, group in enumerate(self._groups) if node in group), -1)
 
 
-class _Link:
-    """A connection between two nodes."""
-
-    def __init__(self, left: "_MemoryNetwork", right: "_MemoryNetwork") -> None:
-        self.left = left
-        self.right = right
-        self.is_open = True
-        self.scopes: set[trio.CancelScope] = set()
-        """What is under way on it, and ends with it."""
-        self.streams: set[MemoryBulkStream] = set()
-
-    def other(self, node: "_MemoryNetwork") -> "_MemoryNetwork":
-        """The far end."""
-        return self.right if node is self.left else self.left
-
-    def break_off(self) -> None:
-        """End it and everything on it."""
-        if not self.is_open:
-            return
-        self.is_open = False
-        for scope in self.scopes:
-            scope.cancel()
-        for stream in list(self.streams):
-            stream.break_off()
-        self.left.on_down(self.right.id)
-        self.right.on_down(self.left.id)
-
-
 class _MemoryNetwork:
     """See `Network`."""
 
@@ -169,7 +143,7 @@ class _MemoryNetwork:
         self.slots: dict[NodeId, trio.Semaphore] = {}
         self._hub = hub
         self._id = node
-        self._links: dict[NodeId, _Link] = {}
+        self._links: dict[NodeId, MemoryLink[_MemoryNetwork]] = {}
         self._book = AddressBook()
         self._events = PeerEvents()
         self._inboxes: dict[Topic, Inbox] = {}
@@ -196,6 +170,10 @@ class _MemoryNetwork:
     def peers(self) -> tuple[NodeId, ...]:
         """See `Network.peers`."""
         return tuple(sorted(self._links))
+
+    def links(self) -> tuple[Link, ...]:
+        """See `Network.links`."""
+        return tuple(self._links[peer].seen_by(self) for peer in self.peers())
 
     def prefix_of_peer(self, peer: NodeId) -> str:
         """See `Network.prefix_of_peer`."""
@@ -228,6 +206,12 @@ class _MemoryNetwork:
         self._book.learn(peer, (address,))
         await self._reach(peer)
         return peer
+
+    async def disconnect(self, peer: NodeId) -> None:
+        """See `Network.disconnect`."""
+        await trio.lowlevel.checkpoint()
+        if peer in self._links:
+            self._links[peer].break_off()
 
     async def publish(self, topic: Topic, data: bytes) -> None:
         """See `Network.publish`."""
@@ -262,6 +246,7 @@ class _MemoryNetwork:
                 link.scopes.discard(scope)
             if isinstance(reply, Failure):
                 raise error_of(reply)
+            link.useful_at[self._id] = trio.current_time()
             return reply.body
         raise Unreachable(f"the connection to {short(peer)} broke off")
 
@@ -291,19 +276,19 @@ class _MemoryNetwork:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    def links(self) -> tuple[_Link, ...]:
+    def open_links(self) -> "tuple[MemoryLink[_MemoryNetwork], ...]":
         """Open connections."""
         return tuple(self._links.values())
 
     def close(self) -> None:
         """Leave the world."""
-        for link in self.links():
+        for link in self.open_links():
             link.break_off()
         self._events.close()
         for inbox in self._inboxes.values():
             inbox.close()
 
-    def on_up(self, link: _Link) -> None:
+    def on_up(self, link: "MemoryLink[_MemoryNetwork]") -> None:
         """A connection is open."""
         peer = link.other(self)
         self._links[peer.id] = link
@@ -320,7 +305,7 @@ class _MemoryNetwork:
         """Whether we hung up on it lately for what it sent."""
         return self._standing.is_shunned(peer, trio.current_time())
 
-    async def _reach(self, peer: NodeId) -> _Link:
+    async def _reach(self, peer: NodeId) -> "MemoryLink[_MemoryNetwork]":
         """A connection to `peer`, opened if need be. Raises Unreachable."""
         if peer in self._links:
             return self._links[peer]
@@ -334,12 +319,12 @@ class _MemoryNetwork:
         if node.refuses(self._id) or self.refuses(peer):
             raise Unreachable(f"{short(peer)} refuses us for what we sent, or we it")
         if peer not in self._links:
-            link = _Link(self, node)
+            link = MemoryLink(self, node, trio.current_time())
             self.on_up(link)
             node.on_up(link)
         return self._links[peer]
 
-    async def _ask(self, link: _Link, request: Request) -> Answer | Failure:
+    async def _ask(self, link: "MemoryLink[_MemoryNetwork]", request: Request) -> Answer | Failure:
         """Let the other node's tasks do the work, so that it ends when that node does."""
         server = link.other(self)
         slots = server.slots.setdefault(self._id, trio.Semaphore(REQUESTS_PER_PEER_MAX))
@@ -373,7 +358,11 @@ class _MemoryNetwork:
                 node.nursery.start_soon(node.take_gossip, link, topic, name, data)
 
     async def take_gossip(
-        self, link: _Link, topic: Topic, name: tuple[NodeId, int], data: bytes
+        self,
+        link: "MemoryLink[_MemoryNetwork]",
+        topic: Topic,
+        name: tuple[NodeId, int],
+        data: bytes,
     ) -> None:
         """A neighbour sent this; judge it after a while, and pass it on if it is good."""
         await trio.sleep(self._hub.delay_seconds())
@@ -384,6 +373,7 @@ class _MemoryNetwork:
         self._see(name)
         verdict = inbox.offer(GossipMessage(forwarder, data))
         if verdict is Verdict.ACCEPT:
+            link.useful_at[self._id] = trio.current_time()
             self._forward(topic, name, data, without=forwarder)
         elif verdict is Verdict.REJECT and self._standing.blame(forwarder, trio.current_time()):
             log.warning("hanging up on %s: it keeps sending invalid gossip", short(forwarder))

@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from p2pgrid.model.ids import NodeId
+from p2pgrid.net.links import Link
 
 # Protocol ids. A number goes up when old peers could not follow.
 CONTROL_PROTOCOL = "/p2pgrid/control/1"
@@ -127,6 +128,10 @@ class Network(Protocol):
         """Peers with an open connection, sorted."""
         ...
 
+    def links(self) -> tuple[Link, ...]:
+        """Open connections to peers, in the order of `peers`."""
+        ...
+
     def prefix_of_peer(self, peer: NodeId) -> str:
         """`prefix_of` the address that a connected peer really speaks from; "" of any other."""
         ...
@@ -154,6 +159,10 @@ class Network(Protocol):
             Unreachable: nobody answers there within DIAL_SECONDS_MAX, or somebody else does.
             BadInput: not such an address.
         """
+        ...
+
+    async def disconnect(self, peer: NodeId) -> None:
+        """Hang up on a peer, if it is connected; it may come back."""
         ...
 
     async def publish(self, topic: Topic, data: bytes) -> None:

@@ -29,6 +29,11 @@ class TokenBucket:
         self._tokens -= 1
         return True
 
+    def available(self, now: float) -> int:
+        """How many may happen now."""
+        self.refill(now)
+        return int(self._tokens)
+
     def wait_seconds(self, now: float) -> float:
         """Until the next may happen; 0 when it may now."""
         self.refill(now)

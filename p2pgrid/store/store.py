@@ -52,7 +52,10 @@ class Table(bytes, Enum):
     RENTED = b"c"
     """reservation id 32 -> Rental of our own on some node"""
     PEER = b"a"
-    """node id 32 -> addresses for the next start"""
+    """node id 32 -> RememberedPeer: where we reached it, for the next start"""
+    ANCHOR = b"y"
+    """node id 32 -> RememberedAnchor: one of the chosen neighbours that lasted longest; tried
+    first at the next start, so nobody becomes all that we see by waiting for it; durable"""
 
     # chunks.ldb
     CHUNK = b"k"

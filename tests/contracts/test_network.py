@@ -16,6 +16,7 @@ from p2pgrid.errors import (
 )
 from p2pgrid.limits.net import REQUEST_BODY_BYTES_MAX, REQUESTS_PER_PEER_MAX
 from p2pgrid.model.ids import NodeId
+from p2pgrid.net.links import NEVER
 from p2pgrid.net.network import (
     Method,
     Network,
@@ -264,6 +265,48 @@ async def test_a_connected_peer_has_the_prefix_that_it_speaks_from(world: World)
             assert right.prefix_of_peer(left.id) == prefix_of(left.addresses()[0])
         await until(lambda: not left.peers())
         assert left.prefix_of_peer(right.id) == ""
+
+
+async def test_a_link_says_who_dialled_and_whether_it_was_of_use(world: World) -> None:
+    async with pair(world) as (left, right):
+        right.serve(Method.EXPLORER_QUERY, echo)
+        await until(lambda: bool(right.links()))
+        (ours,), (theirs,) = left.links(), right.links()
+        assert (ours.peer, ours.is_outbound, ours.useful_at) == (right.id, True, NEVER)
+        assert (theirs.peer, theirs.is_outbound, theirs.useful_at) == (left.id, False, NEVER)
+        assert ours.prefix == left.prefix_of_peer(right.id)
+        await left.request(right.id, Method.EXPLORER_QUERY, b"")
+
+        assert ours.since <= left.links()[0].useful_at <= trio.current_time()
+        assert not left.links()[0].is_busy
+
+
+async def test_a_link_is_busy_while_requests_are_under_way(world: World) -> None:
+    asked = trio.Event()
+
+    async def wait(peer: NodeId, body: bytes) -> bytes:
+        asked.set()
+        return await trio.sleep_forever()
+
+    async with pair(world) as (left, right), trio.open_nursery() as nursery:
+        right.serve(Method.EXPLORER_QUERY, wait)
+        nursery.start_soon(left.request, right.id, Method.EXPLORER_QUERY, b"")
+        await asked.wait()
+
+        assert left.links()[0].is_busy
+        assert right.links()[0].is_busy
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_is_hung_up_on_is_gone_and_may_come_back(world: World) -> None:
+    async with pair(world) as (left, right):
+        await left.disconnect(right.id)
+        await until(lambda: not left.peers() and not right.peers())
+        await left.disconnect(right.id)
+        await right.connect(left.addresses()[0])
+        await until(lambda: bool(left.links()))
+
+        assert not left.links()[0].is_outbound
 
 
 async def test_connecting_twice_is_one_peer(world: World) -> None:

@@ -10,10 +10,24 @@ import trio.testing
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput
-from p2pgrid.limits.net import DISCOVERY_RETRY_SECONDS_MAX, PEERS_REMEMBERED_MAX, PEERS_WANTED
+from p2pgrid.limits.net import (
+    ANCHOR_SECONDS_MIN,
+    ANCHORS_MAX,
+    DISCOVERY_RETRY_SECONDS_MAX,
+    INBOUND_PEERS_MAX,
+    OUTBOUND_WANTED,
+    PEERS_REMEMBERED_MAX,
+)
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import join_address
-from p2pgrid.net.discovery import PEER_PREFIX, Discovery, PeersTold, RememberedPeer
+from p2pgrid.net.discovery import (
+    ANCHOR_PREFIX,
+    PEER_PREFIX,
+    Discovery,
+    PeersTold,
+    RememberedAnchor,
+    RememberedPeer,
+)
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import Method, Network, PeerUp
 from p2pgrid.store.memory import MemoryStore
@@ -37,6 +51,9 @@ class Shelf:
                 self.entries.pop(key, None)
             else:
                 self.entries[key] = value
+
+    async def commit(self, changes: Sequence[tuple[bytes, bytes | None]]) -> None:
+        self.write(changes)
 
 
 def key(number: int) -> SigningKey:
@@ -70,6 +87,10 @@ async def node(
         nursery.start_soon(discovery.run)
         yield network
         nursery.cancel_scope.cancel()
+
+
+def chosen_by(network: Network) -> int:
+    return sum(link.is_outbound for link in network.links())
 
 
 async def until_up(network: Network, peer: NodeId) -> None:
@@ -155,7 +176,8 @@ async def test_many_nodes_with_one_seed_each_find_enough_peers(
         ]
         await trio.sleep(300)
 
-        assert min(len(network.peers()) for network in networks) >= PEERS_WANTED
+        assert min(chosen_by(network) for network in networks[1:]) >= OUTBOUND_WANTED
+        assert max(chosen_by(network) for network in networks) <= OUTBOUND_WANTED + 1
 
 
 async def test_a_peer_that_names_nonsense_harms_nobody(
@@ -216,9 +238,64 @@ async def test_the_oldest_and_the_damaged_are_forgotten(
     assert sorted(left) == list(range(5, PEERS_REMEMBERED_MAX + 5))
 
 
+async def test_neighbours_that_lasted_are_the_first_after_a_restart(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """And who only connected to us is none of them."""
+    hub, shelf = MemoryHub(), Shelf()
+    async with AsyncExitStack() as nodes:
+        for number in range(10):
+            await nodes.enter_async_context(node(hub, number))
+        stranger = await nodes.enter_async_context(hub.open(key(30)))
+        peers = [address_of(number) for number in range(10)]
+        async with node(hub, 20, peers=peers, shelf=shelf) as ours:
+            await stranger.connect(address_of(20))
+            await trio.sleep(2 * ANCHOR_SECONDS_MIN)
+            chosen = {link.peer for link in ours.links() if link.is_outbound}
+        stored = [row for row in shelf.entries.items() if row[0].startswith(ANCHOR_PREFIX)]
+        anchors = {NodeId(row[0][1:]) for row in stored}
+        assert len(anchors) == ANCHORS_MAX
+        assert anchors <= chosen
+        for row in stored:
+            assert decode(RememberedAnchor, row[1]).lasted_seconds >= ANCHOR_SECONDS_MIN
+
+        async with node(hub, 20, seeds=peers, shelf=shelf) as ours:
+            events = ours.peer_events()
+            firsts = {(await events.receive()).peer for _ in range(ANCHORS_MAX)}
+
+            assert firsts == anchors
+
+
+async def test_a_stranger_among_too_many_is_hung_up_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    hub = MemoryHub()
+    async with AsyncExitStack() as nodes:
+        ours = await nodes.enter_async_context(node(hub, 0))
+        for number in range(1, INBOUND_PEERS_MAX + 20):
+            transport = f"/ip4/10.1.0.1/tcp/{number}"
+            stranger = hub.open(key(number), transport=transport)
+            await (await nodes.enter_async_context(stranger)).connect(address_of(0))
+        await trio.sleep(5)
+
+        assert len(ours.peers()) <= INBOUND_PEERS_MAX + OUTBOUND_WANTED
+
+
+async def test_where_a_stranger_says_it_is_is_not_remembered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    hub, shelf = MemoryHub(), Shelf()
+    async with node(hub, 1, shelf=shelf) as first, hub.open(key(2)) as stranger:
+        await stranger.connect(first.addresses()[0])
+        await trio.sleep(60)
+
+        assert first.peers() == (stranger.id,)
+        assert shelf.entries == {}
+
+
 async def test_the_real_store_will_do(autojump_clock: trio.testing.MockClock) -> None:
     hub, store = MemoryHub(), MemoryStore()
-    assert Table.PEER.value == PEER_PREFIX
+    assert (Table.PEER.value, Table.ANCHOR.value) == (PEER_PREFIX, ANCHOR_PREFIX)
     async with (
         hub.open(key(1)) as first,
         hub.open(key(2)) as second,
