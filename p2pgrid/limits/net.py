@@ -99,11 +99,14 @@ GOSSIP_STREAMS_PER_PEER_MAX = 2
 GOSSIP_CHECK_SECONDS = 10.0
 """How often we look for connected peers that libp2p failed to register for gossip."""
 
-REJECTS_BURST = 16
-"""Invalid gossip messages of one peer at once, before we hang up on it."""
+FAULTS_BURST = 16
+"""What a peer may do wrong at once before it is shunned, in weights of `standing.Fault`."""
 
-REJECTS_FORGIVEN_PER_SECOND = 0.1
+FAULTS_FORGIVEN_PER_SECOND = 0.1
 """How fast a peer's standing recovers."""
+
+FAULTY_PEERS_MAX = 4096
+"""Peers whose faults are remembered, connected or not; the oldest are forgiven first."""
 
 SHUN_SECONDS = 300.0
 """How long a peer that we hung up on is refused."""
@@ -215,3 +218,42 @@ BULK_GREETINGS_PER_ADDRESS_MAX = 16
 
 BULK_LINGER_SECONDS_MAX = 1.0
 """How long a closing side waits for the other to close: bytes on their way would be lost else."""
+
+PEER_MS_PER_SECOND = 250.0
+"""CPU that requests of one peer may take, sustained: a quarter of a core."""
+
+PEER_BURST_MS = 3000.0
+"""CPU that requests of one peer may take after a quiet time: a catch-up at joining is quick."""
+
+PREFIX_MS_PER_SECOND = 500.0
+"""CPU that requests of all peers of one prefix may take: keys cost nothing, prefixes do."""
+
+PREFIX_BURST_MS = 10_000.0
+"""The same after a quiet time: the nodes of a farm start together."""
+
+BUDGETS_MAX = 4096
+"""Peers and prefixes whose use is remembered; who is forgotten starts with a full budget."""
+
+HEAVY_MS_MIN = 5.0
+"""Requests that take so much CPU take turns; others are done before it would matter."""
+
+HEAVY_REQUESTS_AT_ONCE = 4
+"""Heavy requests worked on at once: all but one wait, for a disk or until others had a turn."""
+
+HEAVY_REQUESTS_PER_PEER_MAX = 4
+"""Of one peer's, how many wait or have an answer that it has not read: these are large."""
+
+MODEST_MS_PER_SECOND = 10.0
+"""Who takes no more CPU than this, a query every two seconds, does not wait for his prefix."""
+
+MODEST_BURST_MS = 300.0
+"""The same after a quiet time."""
+
+REQUEST_OVERHEAD_BYTES = 256
+"""What a request takes in memory besides its body."""
+
+REQUEST_BYTES_PER_PEER_MAX = 2 * MIB
+"""Requests of one peer held in memory; one of the largest kind always may be."""
+
+REQUEST_BYTES_MAX = 64 * MIB
+"""Requests held in memory of all peers, in equal shares."""

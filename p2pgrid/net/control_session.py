@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Protocol
 
 import trio
@@ -10,9 +11,11 @@ from p2pgrid.errors import BrokenProtocol, GridError, Refused, Unreachable
 from p2pgrid.limits.net import (
     CONTROL_QUEUE_FRAMES,
     HANDLER_SECONDS_MAX,
+    HEAVY_REQUESTS_PER_PEER_MAX,
     KEEPALIVE_ANSWER_SECONDS_MAX,
     KEEPALIVE_SECONDS,
     REQUEST_BODY_BYTES_MAX,
+    REQUEST_OVERHEAD_BYTES,
     REQUESTS_PER_PEER_MAX,
 )
 from p2pgrid.model.ids import NodeId, short
@@ -30,6 +33,8 @@ from p2pgrid.net.control import (
     failure_of,
     message_bytes,
 )
+from p2pgrid.net.desk import Desk
+from p2pgrid.net.fairness import is_heavy
 from p2pgrid.net.network import RequestHandler
 
 log = logging.getLogger(__name__)
@@ -259,17 +264,29 @@ def _again(error: GridError) -> GridError:
     return type(error)(*error.args)
 
 
+class Service:
+    """What a node answers with, and in which order."""
+
+    def __init__(self, handlers: Mapping[str, RequestHandler], desk: Desk) -> None:
+        self.desk = desk
+        self._handlers = handlers
+
+    async def answer(self, peer: NodeId, request: Request) -> Answer | Failure:
+        """The reply to a request, in its turn. Raises nothing."""
+        async with self.desk.turn(peer, request.method):
+            return await _work(self._handlers, peer, request)
+
+
 class Server:
     """Answers the requests of one peer over a stream that has been greeted on."""
 
-    def __init__(
-        self, stream: ControlStream, peer: NodeId, handlers: Mapping[str, RequestHandler]
-    ) -> None:
+    def __init__(self, stream: ControlStream, peer: NodeId, service: "Service") -> None:
         self._stream = stream
         self._peer = peer
-        self._handlers = handlers
+        self._service = service
         self._running: dict[int, trio.CancelScope] = {}
         self._slots = trio.Semaphore(REQUESTS_PER_PEER_MAX)
+        self._heavy_slots = trio.Semaphore(HEAVY_REQUESTS_PER_PEER_MAX)
         self._send, self._receive = trio.open_memory_channel[Message](CONTROL_QUEUE_FRAMES)
 
     @property
@@ -306,7 +323,9 @@ class Server:
             case Request(number) if number in self._running:
                 raise BrokenProtocol("two requests of one number")
             case Request(number):
-                await self._slots.acquire()  # what more this peer asks waits in its own socket
+                # What more this peer asks waits in its own socket.
+                await self._slots.acquire()
+                await self._service.desk.make_room(self._peer, _size(message))
                 self._running[number] = trio.CancelScope()
                 nursery.start_soon(self._handle, message)
             case Cancel(number):
@@ -320,9 +339,11 @@ class Server:
     async def _handle(self, request: Request) -> None:
         try:
             with self._running[request.number]:
-                await self._send.send(await answer(self._handlers, self._peer, request))
+                async with self._heavy_slots if is_heavy(request.method) else nullcontext():
+                    await self._send.send(await self._service.answer(self._peer, request))
         finally:
             del self._running[request.number]
+            self._service.desk.give_back(self._peer, _size(request))
             self._slots.release()
 
     async def _write(self, scope: trio.CancelScope) -> None:
@@ -333,7 +354,11 @@ class Server:
             scope.cancel()
 
 
-async def answer(
+def _size(request: Request) -> int:
+    return REQUEST_OVERHEAD_BYTES + len(request.body)
+
+
+async def _work(
     handlers: Mapping[str, RequestHandler], peer: NodeId, request: Request
 ) -> Answer | Failure:
     """Let the handler of its method work on a request. Raises nothing."""

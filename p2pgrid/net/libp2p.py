@@ -20,7 +20,8 @@ from p2pgrid.net.address_book import AddressBook
 from p2pgrid.net.bulk import BulkOffer
 from p2pgrid.net.bulk_socket import BulkServer, dial_bulk
 from p2pgrid.net.control import Hello
-from p2pgrid.net.control_session import Asker
+from p2pgrid.net.control_session import Asker, Service
+from p2pgrid.net.desk import Desk
 from p2pgrid.net.libp2p_dial import Dialler
 from p2pgrid.net.libp2p_gossip import Gossip
 from p2pgrid.net.libp2p_host import (
@@ -48,6 +49,7 @@ from p2pgrid.net.network import (
 )
 from p2pgrid.net.prefix import prefix_of_host
 from p2pgrid.net.scopes import bare_errors
+from p2pgrid.net.standing import Fault
 from p2pgrid.wire.codec import decode, encode
 
 log = logging.getLogger(__name__)
@@ -88,7 +90,8 @@ class _Libp2pNetwork:
         self._handlers: dict[str, RequestHandler] = {Method.BULK_OPEN: self._offer_bulk}
         self._bulk = BulkServer()
         self._dialler = Dialler(host)
-        self._peers = Peers(host, self._hello, self._handlers, self._on_hello)
+        self._desk = Desk(self.prefix_of_peer)
+        self._peers = Peers(host, self._hello, Service(self._handlers, self._desk), self._on_hello)
         self._gossip = Gossip(host, self._peers)
         self._peers.gossip = self._gossip
 
@@ -173,6 +176,10 @@ class _Libp2pNetwork:
     async def disconnect(self, peer: NodeId) -> None:
         """See `Network.disconnect`."""
         await self._peers.hang_up(peer)
+
+    def blame(self, peer: NodeId) -> None:
+        """See `Network.blame`."""
+        self._peers.blame(peer, Fault.ANSWER)
 
     async def publish(self, topic: Topic, data: bytes) -> None:
         """See `Network.publish`."""

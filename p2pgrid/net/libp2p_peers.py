@@ -7,7 +7,7 @@ there is another to the same peer.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -23,14 +23,14 @@ from p2pgrid.limits.net import HELLO_SECONDS_MAX
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.address import node_of_peer_id, peer_id_bytes
 from p2pgrid.net.control import Hello
-from p2pgrid.net.control_session import Asker, Server, answer_hello, say_hello
+from p2pgrid.net.control_session import Asker, Server, Service, answer_hello, say_hello
 from p2pgrid.net.libp2p_host import close_sockets, is_outbound, remote_host, swarm_of
 from p2pgrid.net.libp2p_streams import Libp2pStream
 from p2pgrid.net.links import NEVER, Link
-from p2pgrid.net.network import CONTROL_PROTOCOL, PeerDown, PeerUp, RequestHandler
+from p2pgrid.net.network import CONTROL_PROTOCOL, PeerDown, PeerUp
 from p2pgrid.net.peer_events import PeerEvents
 from p2pgrid.net.prefix import prefix_of_host
-from p2pgrid.net.standing import Standing
+from p2pgrid.net.standing import Fault, Standing
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Peers:
         self,
         host: IHost,
         hello: Callable[[], Hello],
-        handlers: Mapping[str, RequestHandler],
+        service: Service,
         on_hello: Callable[[NodeId, Hello], None],
     ) -> None:
         self.events = PeerEvents()
@@ -98,7 +98,7 @@ class Peers:
         self._host = host
         self._swarm: Swarm = swarm_of(host)
         self._hello = hello
-        self._handlers = handlers
+        self._service = service
         self._on_hello = on_hello
         self._sessions: dict[NodeId, _Session] = {}
         self._served: dict[NodeId, tuple[trio.CancelScope, Server]] = {}
@@ -177,15 +177,17 @@ class Peers:
             is_outbound=is_outbound(self._host, peer),
             since=session.since,
             useful_at=session.useful_at,
+            faults=self._standing.faults(peer, trio.current_time()),
             is_busy=asks or (peer in self._served and self._served[peer][1].is_busy),
         )
 
     # --- standing ---------------------------------------------------------------------------------
 
-    def blame(self, peer: NodeId) -> None:
+    def blame(self, peer: NodeId, fault: Fault = Fault.GOSSIP) -> None:
         """It sent something objectively invalid; too much of that and we hang up."""
-        if self._standing.blame(peer, trio.current_time()) and self._nursery is not None:
-            log.warning("hanging up on %s: it keeps sending invalid gossip", short(peer))
+        is_too_much = self._standing.blame(peer, fault, trio.current_time())
+        if is_too_much and self._nursery is not None:
+            log.warning("hanging up on %s: it keeps sending what is invalid", short(peer))
             self._nursery.start_soon(self._hang_up, ID(peer_id_bytes(peer)))
 
     # --- asking -----------------------------------------------------------------------------------
@@ -210,6 +212,8 @@ class Peers:
                 raise BrokenProtocol(f"{short(peer)} keeps breaking the control stream")
         except GridError as error:
             session.complaint = session.complaint or error
+            if isinstance(error, PeerError):
+                self.blame(peer, Fault.PROTOCOL)
             level = logging.WARNING if isinstance(error, PeerError) else logging.DEBUG
             log.log(level, "hanging up on %s: %s", short(peer), error)
             await self._hang_up(ID(peer_id_bytes(peer)))
@@ -269,7 +273,6 @@ class Peers:
         del self._sessions[peer]
         session.is_over = True
         session.change(None)
-        self._standing.forget(peer)
         if self.gossip is not None:
             self.gossip.forget(peer)
         self._forget_addresses(ID(peer_id_bytes(peer)))
@@ -301,6 +304,8 @@ class Peers:
                 await self._answer(stream, peer)
         except PeerError as error:
             log.warning("hanging up on %s: %s", peer_id, error)
+            if peer is not None:
+                self.blame(peer, Fault.PROTOCOL)
             if peer in self._sessions:
                 self._sessions[peer].complaint = error
             await self._hang_up(peer_id)
@@ -317,7 +322,7 @@ class Peers:
             if peer in self._served:
                 self._served[peer][0].cancel()
                 self._doubt(peer)
-            server = Server(stream, peer, self._handlers)
+            server = Server(stream, peer, self._service)
             self._served[peer] = scope, server
             try:
                 await server.run()

@@ -25,3 +25,5 @@ class Link:
     """When it last answered a request of ours, or brought us gossip that was new."""
     is_busy: bool = False
     """Whether requests are under way on it, in either direction."""
+    faults: float = 0.0
+    """What it did wrong and is not forgiven yet; see `standing`."""

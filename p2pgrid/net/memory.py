@@ -28,7 +28,8 @@ from p2pgrid.net.address import join_address, split_address
 from p2pgrid.net.address_book import AddressBook
 from p2pgrid.net.bulk_socket import serve_bulk_stream
 from p2pgrid.net.control import Answer, Failure, Request, error_of
-from p2pgrid.net.control_session import answer
+from p2pgrid.net.control_session import Service
+from p2pgrid.net.desk import Desk
 from p2pgrid.net.inbox import Inbox
 from p2pgrid.net.links import Link
 from p2pgrid.net.memory_bulk import open_pair
@@ -51,7 +52,7 @@ from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.peer_events import PeerEvents
 from p2pgrid.net.prefix import prefix_of
 from p2pgrid.net.scopes import bare_errors
-from p2pgrid.net.standing import Standing
+from p2pgrid.net.standing import Fault, Standing
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class _MemoryNetwork:
         self.transport = transport or f"/memory/{node.hex()}"
         self.network_id = network_id
         self.handlers: dict[str, RequestHandler] = {}
+        self.service = Service(self.handlers, Desk(self.prefix_of_peer))
         self.bulk_handler: BulkHandler | None = None
         self.slots: dict[NodeId, trio.Semaphore] = {}
         self._hub = hub
@@ -173,7 +175,11 @@ class _MemoryNetwork:
 
     def links(self) -> tuple[Link, ...]:
         """See `Network.links`."""
-        return tuple(self._links[peer].seen_by(self) for peer in self.peers())
+        now = trio.current_time()
+        return tuple(
+            self._links[peer].seen_by(self, self._standing.faults(peer, now))
+            for peer in self.peers()
+        )
 
     def prefix_of_peer(self, peer: NodeId) -> str:
         """See `Network.prefix_of_peer`."""
@@ -212,6 +218,10 @@ class _MemoryNetwork:
         await trio.lowlevel.checkpoint()
         if peer in self._links:
             self._links[peer].break_off()
+
+    def blame(self, peer: NodeId) -> None:
+        """See `Network.blame`."""
+        self._blame(peer, Fault.ANSWER)
 
     async def publish(self, topic: Topic, data: bytes) -> None:
         """See `Network.publish`."""
@@ -298,12 +308,17 @@ class _MemoryNetwork:
     def on_down(self, peer: NodeId) -> None:
         """A connection is gone."""
         del self._links[peer]
-        self._standing.forget(peer)
         self._events.tell(PeerDown(peer))
 
     def refuses(self, peer: NodeId) -> bool:
         """Whether we hung up on it lately for what it sent."""
         return self._standing.is_shunned(peer, trio.current_time())
+
+    def _blame(self, peer: NodeId, fault: Fault) -> None:
+        if self._standing.blame(peer, fault, trio.current_time()):
+            log.warning("hanging up on %s: it keeps sending what is invalid", short(peer))
+            if peer in self._links:
+                self._links[peer].break_off()
 
     async def _reach(self, peer: NodeId) -> "MemoryLink[_MemoryNetwork]":
         """A connection to `peer`, opened if need be. Raises Unreachable."""
@@ -333,7 +348,7 @@ class _MemoryNetwork:
 
         async def work(scope: trio.CancelScope) -> None:
             with scope:
-                replies.append(await answer(server.handlers, self._id, request))
+                replies.append(await server.service.answer(self._id, request))
             done.set()
 
         await trio.sleep(self._hub.delay_seconds())
@@ -375,9 +390,8 @@ class _MemoryNetwork:
         if verdict is Verdict.ACCEPT:
             link.useful_at[self._id] = trio.current_time()
             self._forward(topic, name, data, without=forwarder)
-        elif verdict is Verdict.REJECT and self._standing.blame(forwarder, trio.current_time()):
-            log.warning("hanging up on %s: it keeps sending invalid gossip", short(forwarder))
-            link.break_off()
+        elif verdict is Verdict.REJECT:
+            self._blame(forwarder, Fault.GOSSIP)
 
     def _see(self, name: tuple[NodeId, int]) -> None:
         self._seen[name] = None

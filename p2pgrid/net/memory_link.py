@@ -47,7 +47,7 @@ class MemoryLink(Generic[_End]):
         """The far end."""
         return self.right if node is self.left else self.left
 
-    def seen_by(self, node: _End) -> Link:
+    def seen_by(self, node: _End, faults: float) -> Link:
         """What `Network.links` says of it at one end."""
         far = self.other(node)
         return Link(
@@ -58,6 +58,7 @@ class MemoryLink(Generic[_End]):
             since=self.since,
             useful_at=self.useful_at.get(node.id, NEVER),
             is_busy=bool(self.scopes),
+            faults=faults,
         )
 
     def break_off(self) -> None:

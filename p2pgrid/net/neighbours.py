@@ -196,7 +196,7 @@ class Neighbours:
             self._wander_at = now + WANDER_SECONDS * self._random.uniform(0.5, 1.5)
         elif wanted <= 0 and len(prefixes) < len(outbound):
             wanted, only_new = 1, True  # one that shares its prefix with another makes place
-        count = min(wanted, DISCOVERY_DIALS_MAX - len(self._dialling), self._pace.available(now))
+        count = min(wanted, DISCOVERY_DIALS_MAX - len(self._dialling), int(self._pace.tokens(now)))
         if count <= 0:
             return ()
         addresses = self._candidates.choose(

@@ -165,6 +165,15 @@ class Network(Protocol):
         """Hang up on a peer, if it is connected; it may come back."""
         ...
 
+    def blame(self, peer: NodeId) -> None:
+        """Count against `peer` that it answered with what is objectively invalid.
+
+        That is what `PeerError` says of an answer or a bulk transfer, never that it was late or
+        refused. A peer that does so repeatedly is hung up on and refused for SHUN_SECONDS.
+        Invalid gossip counts by its Verdict, and broken protocols by themselves.
+        """
+        ...
+
     async def publish(self, topic: Topic, data: bytes) -> None:
         """Give `data` to the other subscribers of a topic. Lossy by nature; paced.
 

@@ -21,18 +21,18 @@ class TokenBucket:
         self._tokens = min(self._burst, self._tokens + gained)
         self._updated_at = now
 
-    def take(self, now: float) -> bool:
-        """Whether one more may happen now; counts it if so."""
+    def take(self, now: float, count: float = 1) -> bool:
+        """Whether `count` more may happen now; counts them if so."""
         self.refill(now)
-        if self._tokens < 1:
+        if self._tokens < count:
             return False
-        self._tokens -= 1
+        self._tokens -= count
         return True
 
-    def available(self, now: float) -> int:
+    def tokens(self, now: float) -> float:
         """How many may happen now."""
         self.refill(now)
-        return int(self._tokens)
+        return self._tokens
 
     def wait_seconds(self, now: float) -> float:
         """Until the next may happen; 0 when it may now."""

@@ -142,10 +142,10 @@ async def test_at_most_so_many_requests_of_a_peer_are_worked_on_at_once(world: W
         return b""
 
     async with pair(world) as (left, right):
-        right.serve(Method.EXPLORER_QUERY, count)
+        right.serve(Method.LEDGER_VOTE, count)
         async with trio.open_nursery() as nursery:
             for _ in range(2 * REQUESTS_PER_PEER_MAX):
-                nursery.start_soon(left.request, right.id, Method.EXPLORER_QUERY, b"")
+                nursery.start_soon(left.request, right.id, Method.LEDGER_VOTE, b"")
             await until(lambda: running == REQUESTS_PER_PEER_MAX)
             may_end.set()
 

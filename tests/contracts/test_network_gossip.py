@@ -6,14 +6,16 @@ import trio
 from p2pgrid.errors import (
     Unreachable,
 )
-from p2pgrid.limits.net import GOSSIP_BYTES_MAX, REJECTS_BURST
+from p2pgrid.limits.net import FAULTS_BURST, GOSSIP_BYTES_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import (
+    Method,
     PeerDown,
     Topic,
     Verdict,
 )
-from tests.contracts.network_world import World, accept, connect_and_ask, pair, spread
+from p2pgrid.net.standing import Fault
+from tests.contracts.network_world import World, accept, connect_and_ask, echo, pair, spread, until
 
 pytestmark = pytest.mark.usefixtures("_in_time")
 
@@ -83,7 +85,7 @@ async def test_a_peer_that_keeps_sending_invalid_messages_is_hung_up_on(world: W
         events = right.peer_events()
         inbox = right.subscribe(Topic.LEDGER, judge)
         await spread(left, Topic.LEDGER, b"good", inbox)
-        for _ in range(REJECTS_BURST):
+        for _ in range(FAULTS_BURST):
             await left.publish(Topic.LEDGER, b"bad")
         await spread(left, Topic.LEDGER, b"better", inbox)
         assert right.peers() == (left.id,)
@@ -116,3 +118,24 @@ async def test_a_burst_is_paced_and_arrives_completely(world: World) -> None:
             got.discard(b"first")
 
     assert got == {b"%d" % number for number in range(count)}
+
+
+async def test_a_peer_that_keeps_giving_invalid_answers_is_refused(world: World) -> None:
+    """By whoever asks, and says so; coming back does not help."""
+    async with pair(world) as (left, right):
+        left.serve(Method.EXPLORER_QUERY, echo)
+        right.serve(Method.EXPLORER_QUERY, echo)
+        for _ in range(FAULTS_BURST // Fault.ANSWER):
+            right.blame(left.id)
+        await right.disconnect(left.id)
+        await until(lambda: not left.peers() and not right.peers())
+        await connect_and_ask(left, right)
+        await until(lambda: bool(right.links()))
+        assert right.links()[0].faults > FAULTS_BURST - 1
+
+        right.blame(left.id)
+        await until(lambda: not left.peers() and not right.peers())
+        with pytest.raises(Unreachable):
+            await connect_and_ask(left, right)
+        with pytest.raises(Unreachable):
+            await right.connect(left.addresses()[0])

@@ -32,7 +32,8 @@ from p2pgrid.net.control import (
     Request,
     message_bytes,
 )
-from p2pgrid.net.control_session import Asker, Server, answer_hello, say_hello
+from p2pgrid.net.control_session import Asker, Server, Service, answer_hello, say_hello
+from p2pgrid.net.desk import Desk
 from p2pgrid.net.network import RequestHandler
 
 PEER = NodeId(b"p" * 32)
@@ -79,7 +80,7 @@ async def serving(**handlers: RequestHandler) -> AsyncGenerator[tuple[Wire, trio
 
     async def run() -> None:
         try:
-            await Server(ours, PEER, handlers).run()
+            await Server(ours, PEER, Service(handlers, Desk(lambda peer: ""))).run()
         except BrokenProtocol:
             await ours.aclose()
         ended.set()

@@ -245,7 +245,7 @@ async def test_neighbours_that_lasted_are_the_first_after_a_restart(
     hub, shelf = MemoryHub(), Shelf()
     async with AsyncExitStack() as nodes:
         for number in range(10):
-            await nodes.enter_async_context(node(hub, number))
+            await nodes.enter_async_context(hub.open(key(number)))
         stranger = await nodes.enter_async_context(hub.open(key(30)))
         peers = [address_of(number) for number in range(10)]
         async with node(hub, 20, peers=peers, shelf=shelf) as ours:

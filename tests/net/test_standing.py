@@ -1,44 +1,57 @@
-"""Some invalid gossip is forgiven, a stream of it is not; being shunned ends."""
+"""Some faults are forgiven, a stream of them is not; being shunned ends by time alone."""
+
+import pytest
 
 from p2pgrid.limits.net import (
-    REJECTS_BURST,
-    REJECTS_FORGIVEN_PER_SECOND,
+    FAULTS_BURST,
+    FAULTS_FORGIVEN_PER_SECOND,
+    FAULTY_PEERS_MAX,
     SHUN_SECONDS,
     SHUNNED_PEERS_MAX,
 )
 from p2pgrid.model.ids import NodeId
-from p2pgrid.net.standing import Standing
+from p2pgrid.net.standing import Fault, Standing
 
 PEER = NodeId(b"p" * 32)
 
 
-def shun(standing: Standing, peer: NodeId, now: float) -> int:
-    """Blame `peer` until it is shunned; after how many messages."""
-    for count in range(1, 10 * int(REJECTS_BURST)):
-        if standing.blame(peer, now):
+def shun(standing: Standing, peer: NodeId, now: float, fault: Fault = Fault.GOSSIP) -> int:
+    """Blame `peer` until it is shunned; after how many faults."""
+    for count in range(1, 10 * FAULTS_BURST):
+        if standing.blame(peer, fault, now):
             return count
     raise AssertionError("never shunned")
 
 
-def test_a_burst_is_forgiven_and_what_goes_beyond_is_not() -> None:
+@pytest.mark.parametrize("fault", Fault)
+def test_some_are_forgiven_and_what_goes_beyond_is_not(fault: Fault) -> None:
     standing = Standing()
 
-    assert shun(standing, PEER, 0.0) == REJECTS_BURST + 1
+    assert shun(standing, PEER, 0.0, fault) == FAULTS_BURST // fault + 1
     assert standing.is_shunned(PEER, 0.0)
+
+
+def test_different_faults_add_up() -> None:
+    standing = Standing()
+    for fault in (Fault.PROTOCOL, Fault.ANSWER, Fault.ANSWER):
+        assert not standing.blame(PEER, fault, 0.0)
+
+    assert standing.faults(PEER, 0.0) == FAULTS_BURST
+    assert standing.blame(PEER, Fault.GOSSIP, 0.0)
 
 
 def test_patience_comes_back_with_time() -> None:
     standing = Standing()
     for turn in range(100):
-        assert not standing.blame(PEER, turn / REJECTS_FORGIVEN_PER_SECOND)
+        assert not standing.blame(PEER, Fault.GOSSIP, turn / FAULTS_FORGIVEN_PER_SECOND)
+
+    assert standing.faults(PEER, 1e6) == 0.0
     assert not standing.is_shunned(PEER, 100.0)
 
 
-def test_being_shunned_ends_and_outlasts_a_reconnect() -> None:
+def test_being_shunned_ends() -> None:
     standing = Standing()
     shun(standing, PEER, 5.0)
-
-    standing.forget(PEER)
 
     assert standing.is_shunned(PEER, 5.0 + SHUN_SECONDS - 1)
     assert not standing.is_shunned(PEER, 5.0 + SHUN_SECONDS)
@@ -52,3 +65,4 @@ def test_many_liars_do_not_fill_the_memory() -> None:
 
     assert not standing.is_shunned(liars[0], 0.0)
     assert all(standing.is_shunned(liar, 0.0) for liar in liars[1:])
+    assert sum(standing.faults(liar, 0.0) > 0 for liar in liars) <= FAULTY_PEERS_MAX

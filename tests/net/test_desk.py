@@ -1,0 +1,89 @@
+"""Requests wait for their budget, their turn and room; nobody's waiting stops anybody else."""
+
+import trio
+import trio.testing
+
+from p2pgrid.limits.net import HEAVY_REQUESTS_AT_ONCE, PEER_BURST_MS, REQUEST_BYTES_PER_PEER_MAX
+from p2pgrid.model.ids import NodeId
+from p2pgrid.net.desk import Desk
+from p2pgrid.net.fairness import cost_ms
+from p2pgrid.net.network import Method
+
+GREEDY, MODEST = NodeId(b"g" * 32), NodeId(b"m" * 32)
+QUERY = Method.EXPLORER_QUERY
+
+
+def desk() -> Desk:
+    return Desk(lambda peer: "10.0.0.0/16")
+
+
+async def ask(where: Desk, peer: NodeId, done: list[float], seconds: float = 0.02) -> None:
+    async with where.turn(peer, QUERY):
+        await trio.sleep(seconds)
+    done.append(trio.current_time())
+
+
+async def test_a_greedy_peer_waits_and_a_modest_one_does_not(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    where, greedy, modest = desk(), list[float](), list[float]()
+    count = int(2 * PEER_BURST_MS / cost_ms(QUERY))
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(ask, where, GREEDY, greedy)
+        await trio.sleep(0.1)
+        asked_at = trio.current_time()
+        await ask(where, MODEST, modest)
+
+        assert modest[0] - asked_at < 0.1
+    assert len(greedy) == count
+    assert max(greedy) > 5
+
+
+async def test_heavy_requests_take_turns_and_light_ones_do_not(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    where, done = desk(), list[float]()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3 * HEAVY_REQUESTS_AT_ONCE):
+            nursery.start_soon(ask, where, GREEDY, done, 1.0)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(0.1):
+            async with where.turn(GREEDY, Method.PEERS):
+                assert done == []
+    ends = sorted(round(one - done[0], 3) for one in done)
+
+    assert ends == [turn for turn in (0, 1, 2) for _ in range(HEAVY_REQUESTS_AT_ONCE)]
+
+
+async def test_one_that_is_cancelled_leaves_its_place(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    where, done = desk(), list[float]()
+    async with trio.open_nursery() as nursery:
+        for _ in range(3 * HEAVY_REQUESTS_AT_ONCE):
+            nursery.start_soon(ask, where, GREEDY, done, 1000.0)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    await ask(where, MODEST, done)
+
+    assert len(done) == 1
+
+
+async def test_what_a_peer_sends_beyond_its_room_waits(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    where, waited = desk(), trio.Event()
+
+    async def send_more() -> None:
+        await where.make_room(GREEDY, 10)
+        waited.set()
+
+    await where.make_room(GREEDY, REQUEST_BYTES_PER_PEER_MAX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_more)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not waited.is_set()
+        await where.make_room(MODEST, 10)
+        where.give_back(GREEDY, REQUEST_BYTES_PER_PEER_MAX)
+        await waited.wait()
