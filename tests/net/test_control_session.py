@@ -76,11 +76,11 @@ async def asking() -> AsyncGenerator[tuple[Asker, Wire, trio.Nursery]]:
 async def serving(**handlers: RequestHandler) -> AsyncGenerator[tuple[Wire, trio.Event]]:
     """The wire, and what is set once the server has ended, with or without complaint."""
     ours, theirs = trio.testing.memory_stream_pair()
-    ended = trio.Event()
+    service, ended = Service(handlers, Desk(lambda peer: "")), trio.Event()
 
     async def run() -> None:
         try:
-            await Server(ours, PEER, Service(handlers, Desk(lambda peer: ""))).run()
+            await Server(ours, PEER, service).run()
         except BrokenProtocol:
             await ours.aclose()
         ended.set()
@@ -89,6 +89,10 @@ async def serving(**handlers: RequestHandler) -> AsyncGenerator[tuple[Wire, trio
         nursery.start_soon(run)
         yield Wire(theirs), ended
         nursery.cancel_scope.cancel()
+
+
+async def wait_for_ever(peer: NodeId, body: bytes) -> bytes:
+    return await trio.sleep_forever()
 
 
 async def failing(
@@ -308,20 +312,14 @@ async def test_the_server_answers_and_refuses_unknown_methods() -> None:
 
 
 async def test_the_server_answers_pings_while_handlers_work() -> None:
-    async def wait(peer: NodeId, body: bytes) -> bytes:
-        return await trio.sleep_forever()
-
-    async with serving(wait=wait) as (wire, _):
+    async with serving(wait=wait_for_ever) as (wire, _):
         await wire.say(Request(1, "wait", b""), Ping())
 
         assert await wire.hear() == Pong()
 
 
 async def test_a_handler_has_its_time(autojump_clock: trio.testing.MockClock) -> None:
-    async def wait(peer: NodeId, body: bytes) -> bytes:
-        return await trio.sleep_forever()
-
-    async with serving(wait=wait) as (wire, _):
+    async with serving(wait=wait_for_ever) as (wire, _):
         started = trio.current_time()
         await wire.say(Request(1, "wait", b""))
         failure = await wire.hear()
@@ -373,10 +371,7 @@ async def test_a_cancelled_request_stops_its_handler_and_frees_its_place() -> No
     [(Answer(1, b""),), (Hello(HELLO.network, ()),), (Pong(),), (Request(1, "wait", b""),) * 2],
 )
 async def test_a_peer_that_says_nonsense_is_hung_up_on(said: tuple[Message, ...]) -> None:
-    async def wait(peer: NodeId, body: bytes) -> bytes:
-        return await trio.sleep_forever()
-
-    async with serving(wait=wait) as (wire, ended):
+    async with serving(wait=wait_for_ever) as (wire, ended):
         await wire.say(*said)
         await ended.wait()
 
