@@ -15,11 +15,41 @@ REQUEST_SECONDS_MAX = 10.0
 HANDLER_SECONDS_MAX = 60.0
 """What one incoming request may occupy us."""
 
-CONNECTIONS_MAX = 200
-"""Open connections of one node: gossip wants 6 to 12, requests a few more."""
+CONNECTIONS_MAX = 256
+"""Open connections of one node: gossip wants 6 to 12, requests a few more, strangers the most."""
 
 CONNECTIONS_PER_ADDRESS_MAX = 32
 """Inbound connections from one IP address, half-open ones included."""
+
+CONNECTIONS_PER_PREFIX_MAX = 96
+"""Inbound connections from one prefix, half-open ones included: there are others."""
+
+CONNECTIONS_UNKNOWN_MAX = 48
+"""Inbound connections whose peer has not greeted yet; for more, one of the crowd makes place."""
+
+ARRIVALS_PER_ADDRESS_PER_SECOND = 2.0
+"""Connections that one address may open, sustained. Each costs 10 to 30 ms of CPU."""
+
+ARRIVALS_ADDRESS_BURST = 32
+"""The same at once: a farm behind one address that starts."""
+
+ARRIVALS_PER_PREFIX_PER_SECOND = 8.0
+"""Connections that all addresses of one prefix may open, sustained."""
+
+ARRIVALS_PREFIX_BURST = 96
+"""The same at once."""
+
+ARRIVALS_PER_SECOND = 20.0
+"""Connections that anybody may open, sustained: half of a core."""
+
+ARRIVALS_BURST = 192
+"""The same at once: nodes that come back to a seed."""
+
+ARRIVALS_QUIET = 4
+"""A prefix that opened so few lately gets in even when others have used up the pace of all."""
+
+ARRIVALS_REMEMBERED_MAX = 8192
+"""Addresses and prefixes whose pace is remembered."""
 
 STREAMS_PER_CONNECTION_MAX = 64
 """Live inbound streams on one connection; ours needs five: control, gossip, identify and push."""
@@ -39,13 +69,16 @@ PEERS_REMEMBERED_MAX = 512
 CONNECTION_BUFFERED_BYTES_MAX = 8 * MIB
 """Bytes of one connection that arrived and nobody has read yet, over all its streams."""
 
+BUFFERED_BYTES_MAX = 64 * MIB
+"""The same of all connections together; beyond, those who have more than their share go."""
+
 WINDOW_BYTES_MAX = 1 * MIB
 """To what a Yamux window of ours grows: one request of the largest kind, at once."""
 
 FRAME_WRITE_SECONDS_MAX = 10.0
 """A peer whose socket takes nothing for so long is gone: every write to it waits for this one."""
 
-CONNECTIONS_OUTBOUND_RESERVED = 40
+CONNECTIONS_OUTBOUND_RESERVED = 72
 """Of CONNECTIONS_MAX, how many no inbound connection may take: else strangers could seal us off."""
 
 UPGRADE_SECONDS_MAX = 5.0

@@ -12,31 +12,31 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from ipaddress import IPv6Address, ip_address
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import libp2p.security.noise.io as noise
 import trio
-from libp2p.abc import IMuxedConn, IMuxedStream, INetStream
+from libp2p.abc import IMuxedStream, INetStream
 from libp2p.host import basic_host
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network import swarm
 from libp2p.network.connection import swarm_connection
-from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.stream_muxer import muxer_multistream
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.transport.tcp import tcp
 
 from p2pgrid.errors import Unusable
 from p2pgrid.limits.net import (
+    BUFFERED_BYTES_MAX,
     CONNECTION_BUFFERED_BYTES_MAX,
-    CONNECTIONS_PER_ADDRESS_MAX,
     FRAME_WRITE_SECONDS_MAX,
     STREAMS_PER_CONNECTION_MAX,
     WINDOW_BYTES_MAX,
     WINDOW_OVERRUN_BYTES_MAX,
 )
+from p2pgrid.net.libp2p_door import handle_inbound_connection
 from p2pgrid.units import KIB
 
 log = logging.getLogger(__name__)
@@ -94,53 +94,6 @@ async def reset_quietly(stream: Any) -> None:  # noqa: ANN401 - both kinds of li
 
 
 # --- connections ----------------------------------------------------------------------------------
-
-
-async def _handle_inbound_connection(
-    self: swarm.Swarm,
-    read_write_closer: Any,  # noqa: ANN401 - libp2p's own union
-    maddr: Any,  # noqa: ANN401 - libp2p's
-    failure_event: Any,  # noqa: ANN401, ARG001 - metrics are off
-) -> None:
-    """B1: the slot of an inbound connection was held for the life of the swarm, not its own.
-
-    Also counts connections by address, half-open ones included.
-    """
-    counts: Counter[str] = self.__dict__.setdefault("_p2pgrid_connections", Counter())
-    origin = _origin(read_write_closer)
-    if counts[origin] >= CONNECTIONS_PER_ADDRESS_MAX:
-        await read_write_closer.close()
-        return
-    counts[origin] += 1
-    raw = RawConnection(read_write_closer, False)  # noqa: FBT003 - libp2p's
-    try:
-        muxed = await self.upgrade_inbound_raw_conn(raw, maddr)
-        await _wait_closed(self, muxed)
-    except Exception as error:  # noqa: BLE001 - whatever the other side did, we go on
-        log.debug("inbound connection from %s failed: %r", origin, error)
-        with trio.CancelScope(deadline=trio.current_time() + 1, shield=True):
-            await raw.close()
-    finally:
-        counts[origin] -= 1
-        if not counts[origin]:
-            del counts[origin]
-
-
-async def _wait_closed(network: swarm.Swarm, muxed: IMuxedConn) -> None:
-    for connection in network.get_connections(muxed.peer_id):
-        if connection.muxed_conn is muxed:
-            await connection.event_closed.wait()  # type: ignore[attr-defined]  # SwarmConn
-
-
-def _origin(stream: Any) -> str:  # noqa: ANN401 - libp2p's own union
-    """What counts as one address: a whole /64 in IPv6, as anyone gets one."""
-    remote = stream.get_remote_address()
-    if remote is None:
-        return ""
-    address = ip_address(remote[0].partition("%")[0])
-    if isinstance(address, IPv6Address):
-        return address.exploded[: len("0000:0000:0000:0000")]
-    return str(address)
 
 
 def _refuse_second_listener(sock: trio.socket.SocketType) -> None:
@@ -203,6 +156,36 @@ class WindowOverrun(trio.TooSlowError):
     """A peer ignores flow control. `TooSlowError` is what makes Yamux close the connection."""
 
 
+class Buffered:
+    """Bytes that arrived on any connection of this process and nobody has read yet."""
+
+    def __init__(self) -> None:
+        self._noted: WeakKeyDictionary[yamux.Yamux, int] = WeakKeyDictionary()
+
+    def allows(self, connection: yamux.Yamux) -> bool:
+        """Whether a connection on which bytes have just arrived may be left open.
+
+        When all together are too many, one that has more than its share goes.
+        """
+        own = self._note(connection)
+        if sum(self._noted.values()) > BUFFERED_BYTES_MAX:  # of which much may have been read
+            total = sum(map(self._note, list(self._noted)))
+            if total > BUFFERED_BYTES_MAX and own >= total / len(self._noted):
+                return False
+        return own <= CONNECTION_BUFFERED_BYTES_MAX
+
+    def _note(self, connection: yamux.Yamux) -> int:
+        count = sum(map(len, connection.stream_buffers.values()))
+        if count:
+            self._noted[connection] = count
+        else:
+            self._noted.pop(connection, None)
+        return count
+
+
+buffered = Buffered()
+
+
 class StrictYamuxStream(yamux.YamuxStream):
     """Holds the peer to its window (B6), and asks for more only when half of it is used."""
 
@@ -224,7 +207,7 @@ class StrictYamuxStream(yamux.YamuxStream):
         self._overrun_bytes += max(0, -window)  # libp2p sets a negative window to 0 right after
         if self._overrun_bytes > WINDOW_OVERRUN_BYTES_MAX:
             raise WindowOverrun(f"{self.conn.peer_id} overran a window")
-        if sum(map(len, self.conn.stream_buffers.values())) > CONNECTION_BUFFERED_BYTES_MAX:
+        if not buffered.allows(self.conn):
             raise WindowOverrun(f"{self.conn.peer_id} sends faster than anyone reads")
 
     async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
@@ -265,7 +248,7 @@ class PatientYamux(yamux.Yamux):
 _REPLACEMENTS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
     (basic_host.BasicHost, "_swarm_stream_handler", _guarded),
     (swarm_connection.SwarmConn, "_handle_muxed_stream", _limited),
-    (swarm.Swarm, "_do_handle_inbound_connection", lambda _: _handle_inbound_connection),
+    (swarm.Swarm, "_do_handle_inbound_connection", lambda _: handle_inbound_connection),
     (swarm, "_HAPPY_EYEBALLS_DELAY", lambda _: 0.0),  # B8: every connect took 250 ms
     (muxer_multistream, "Yamux", lambda _: PatientYamux),  # it takes this one, whatever is offered
     (yamux, "YamuxStream", lambda _: StrictYamuxStream),

@@ -24,6 +24,7 @@ from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.address import node_of_peer_id, peer_id_bytes
 from p2pgrid.net.control import Hello
 from p2pgrid.net.control_session import Asker, Server, Service, answer_hello, say_hello
+from p2pgrid.net.libp2p_door import door_of
 from p2pgrid.net.libp2p_host import close_sockets, is_outbound, remote_host, swarm_of
 from p2pgrid.net.libp2p_streams import Libp2pStream
 from p2pgrid.net.links import NEVER, Link
@@ -97,6 +98,7 @@ class Peers:
         self.gossip: Gossiping | None = None
         self._host = host
         self._swarm: Swarm = swarm_of(host)
+        self._door = door_of(self._swarm)
         self._hello = hello
         self._service = service
         self._on_hello = on_hello
@@ -261,6 +263,7 @@ class Peers:
         self._on_hello(peer, hello)
 
     def _up(self, session: _Session) -> None:
+        self._door.settle(self._swarm.get_connections(ID(peer_id_bytes(session.peer))))
         if not session.is_up:
             session.is_up = True
             log.info("%s is connected", short(session.peer))
