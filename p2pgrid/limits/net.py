@@ -99,7 +99,7 @@ REQUEST_BODY_BYTES_MAX = FRAME_BYTES_MAX - 1 * KIB
 ERROR_MESSAGE_BYTES_MAX = 1 * KIB
 """Of an error that travels; longer ones are cut."""
 
-CONTROL_QUEUE_FRAMES = 8
+CONTROL_QUEUE_FRAMES = 2
 """Frames waiting for the writer of one control stream; who wants to add more waits."""
 
 PEER_EVENTS_QUEUE_MAX = 1024

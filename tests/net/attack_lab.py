@@ -1,8 +1,8 @@
 """Runs one attack on one victim, each in its own process, and reports how the victim fared.
 
 Started once as a program: libp2p takes seconds to import, so the processes of
-every experiment are forked from here. Takes arguments `<attack>:<stock|ours>`,
-writes one JSON line `[argument, result]` for each.
+every experiment are forked from here. Takes arguments `<attack>:<stock|ours>`
+and `<habit>:habit`, writes one JSON line `[argument, result]` for each.
 """
 
 import ctypes
@@ -22,12 +22,15 @@ import trio
 
 from tests.net.attack_victims import (
     REPORT_BYTES,
-    our_probe,
     our_victim,
-    stock_probe,
     stock_victim,
 )
-from tests.net.attacks import ATTACKS
+from tests.net.attacks import STRANGERS
+from tests.net.libp2p_habits import HABITS
+from tests.net.member_attacks import MEMBERS
+from tests.net.probes import our_probe, stock_probe
+
+ATTACKS = {**STRANGERS, **MEMBERS}
 
 _EXPERIMENT_SECONDS_MAX = 60
 _STEP_SECONDS_MAX = 20
@@ -61,10 +64,10 @@ def experiment(attack: str, kind: str) -> dict[str, Any]:
     attacking, told = os.pipe()
     attacker = fork(lambda: _attack(attack, address, told))
     said = _read(attacking, 1000).decode()  # once the attack is under way or over
-    is_answered = probe.ask() if probe else trio.run(stock_probe, address)
+    answers = probe.stop() if probe else {"newcomer": trio.run(stock_probe, address)}
     result = {
         "is_alive": os.waitpid(victim, os.WNOHANG) == (0, 0),
-        "is_answered": is_answered,
+        "answers": answers,
         "said": said,
         "before": before,
         "after": _latest(report),
@@ -84,17 +87,18 @@ def _attack(name: str, address: str, told: int) -> None:
 
 
 class _Probe:
-    """A well-behaved node that was connected before the attack."""
+    """A well-behaved node: connected before the attack, it asks all the time."""
 
     def __init__(self, address: str) -> None:
-        asked, self._ask = os.pipe()
+        self._stop_read, self._stop = os.pipe()
         self._answers, answering = os.pipe()
-        self.pid = fork(lambda: trio.run(our_probe, asked, answering, address))
+        self.pid = fork(lambda: trio.run(our_probe, self._stop_read, answering, address))
         assert _read(self._answers, 1) == b"+", "the probe could not connect at all"
 
-    def ask(self) -> bool:
-        os.write(self._ask, b"?")
-        return _read(self._answers, 1) == b"1"
+    def stop(self) -> dict[str, Any]:
+        """How it was answered."""
+        os.write(self._stop, b"?")
+        return dict(json.loads(_read(self._answers, REPORT_BYTES) or b"{}"))
 
 
 def _latest(report: int) -> dict[str, Any]:
@@ -127,7 +131,8 @@ def main(experiments: list[str]) -> None:
 def _print_result(one: str) -> None:
     signal.alarm(_EXPERIMENT_SECONDS_MAX)
     attack, _, kind = one.partition(":")
-    line = json.dumps([one, experiment(attack, kind)]) + "\n"
+    result = trio.run(HABITS[attack]) if kind == "habit" else experiment(attack, kind)
+    line = json.dumps([one, result]) + "\n"
     os.write(sys.stdout.fileno(), line.encode())  # at once, so that lines do not mix
 
 

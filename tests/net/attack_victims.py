@@ -3,8 +3,9 @@
 import json
 import os
 import resource
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+import time
+from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 import trio
@@ -13,7 +14,6 @@ from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb.rpc_pb2 import Message
 from libp2p.pubsub.pubsub import Pubsub
@@ -21,9 +21,12 @@ from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
+from p2pgrid import clock
+from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net.libp2p import open_libp2p
-from p2pgrid.net.network import Method, Topic, Verdict
+from p2pgrid.net.network import BulkStream, Method, Topic, Verdict
+from p2pgrid.store.memory import MemoryStore
 
 GRID = NetworkId(b"attacked grid...")
 ECHO = TProtocol("/t/echo/1")
@@ -32,7 +35,8 @@ IGNORING = TProtocol("/t/ignoring/1")
 WHO = TProtocol("/t/who/1")
 TOPIC = Topic.LEDGER.value
 POISON = b"poison"
-REPORT_BYTES = 1024
+REPORT_BYTES = 4096
+TOIL_SECONDS = 0.01
 _REPORT_SECONDS = 0.05
 _LISTEN = "/ip4/127.0.0.1/tcp/0"
 
@@ -96,13 +100,20 @@ async def our_victim(report: int) -> None:
         host: Any = network._host  # type: ignore[attr-defined]  # to see how it fares inside
         for protocol, handler in HANDLERS.items():
             host.set_stream_handler(protocol, handler)
-        network.serve(Method.EXPLORER_QUERY, _our_echo)
+        network.serve(Method.LEDGER_STATUS, _our_echo)
+        network.serve(Method.RESERVATION_LOGS, _our_echo)
         network.serve(Method.LEDGER_SUBMIT, _our_raising)
+        network.serve(Method.LEDGER_HISTORY, _our_toil)
+        network.serve(Method.LEDGER_EVIDENCE, _our_sleep)
+        network.serve_bulk(_our_bulk)
+        explorer = ExplorerService(network, MemoryStore(), GRID, clock.now_ms, random=Random(1))
         inbox = network.subscribe(Topic.LEDGER, _our_validator)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_publish_for_ever, network.publish)
             nursery.start_soon(_drain, inbox)
-            await _report_for_ever(report, host, network.addresses()[0])
+            nursery.start_soon(explorer.run)
+            address = network.addresses()[0]
+            await _report_for_ever(report, host, address, lambda: len(explorer.nodes()))
 
 
 async def _our_echo(peer: NodeId, body: bytes) -> bytes:
@@ -111,6 +122,24 @@ async def _our_echo(peer: NodeId, body: bytes) -> bytes:
 
 async def _our_raising(peer: NodeId, body: bytes) -> bytes:
     raise RuntimeError("a bug in a handler")
+
+
+async def _our_toil(peer: NodeId, body: bytes) -> bytes:
+    """As much work as a question about a large grid."""
+    until = time.thread_time() + TOIL_SECONDS
+    while time.thread_time() < until:
+        pass
+    return body
+
+
+async def _our_sleep(peer: NodeId, body: bytes) -> bytes:
+    await trio.sleep(20)
+    return b""
+
+
+async def _our_bulk(peer: NodeId, stream: BulkStream) -> None:
+    while await stream.receive():
+        pass
 
 
 def _our_validator(forwarder: NodeId, data: bytes) -> Verdict:
@@ -131,10 +160,12 @@ async def _drain(inbox: trio.MemoryReceiveChannel[Any]) -> None:
         pass
 
 
-async def _report_for_ever(report: int, host: Any, address: str) -> None:
+async def _report_for_ever(
+    report: int, host: Any, address: str, known: Callable[[], int] = int
+) -> None:
     """Leave a line about our health where others can look at it."""
     while True:
-        line = json.dumps({"address": address, **health(host)}).encode()
+        line = json.dumps({"address": address, "known": known(), **health(host)}).encode()
         os.pwrite(report, line.ljust(REPORT_BYTES), 0)
         await trio.sleep(_REPORT_SECONDS)
 
@@ -152,45 +183,3 @@ def health(host: Any) -> Mapping[str, int]:
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "tasks": trio.lowlevel.current_statistics().tasks_living,
     }
-
-
-async def stock_probe(address: str) -> bool:
-    """Whether a newcomer gets an answer of a stock host."""
-    host: Any = new_host(key_pair=create_new_key_pair(os.urandom(32)))
-    info = info_from_p2p_addr(Multiaddr(address))
-    is_answered = False
-    with trio.move_on_after(4):
-        async with host.run(listen_addrs=[]):
-            with suppress(Exception):
-                await host.connect(info)
-                stream = await host.new_stream(info.peer_id, [ECHO])
-                await stream.write(b"alive?")
-                is_answered = await stream.read(6) == b"alive?"
-    return is_answered
-
-
-async def our_probe(commands: int, answers: int, address: str) -> None:
-    """Connected before the attack; at each byte of `commands`, it and a newcomer ask."""
-    async with AsyncExitStack() as stack:
-        steady = await stack.enter_async_context(_our_asker(b"s" * 32))
-        victim = await steady.connect(address)
-        os.write(answers, b"+")
-        while await trio.to_thread.run_sync(os.read, commands, 1):
-            answer = await _is_answered(steady, victim)
-            async with _our_asker(os.urandom(32)) as newcomer:
-                with trio.move_on_after(4):
-                    newcomer.learn_addresses(victim, [address])
-                    answer = answer and await _is_answered(newcomer, victim, connects=True)
-            os.write(answers, b"1" if answer else b"0")
-
-
-def _our_asker(seed: bytes) -> Any:
-    return open_libp2p(key=SigningKey(seed), listen=[_LISTEN], network_id=GRID, mdns=False)
-
-
-async def _is_answered(network: Any, victim: NodeId, *, connects: bool = False) -> bool:
-    """Within a second, as promised; two with the handshake on a busy machine."""
-    answer = b""
-    with trio.move_on_after(2 if connects else 1):
-        answer = await network.request(victim, Method.EXPLORER_QUERY, b"?")
-    return bytes(answer) == b"?"

@@ -29,7 +29,8 @@ from tests.net.attack_victims import GRID, IGNORING, POISON, RAISING, TOPIC, WHO
 
 _MESH = TProtocol("/meshsub/1.1.0")
 _CONTROL = TProtocol(CONTROL_PROTOCOL)
-_HALF_OPEN = 300
+_HALF_OPEN = 1000
+_STREAMS = 10_000
 _SETTLE_SECONDS = 0.4
 Attack = Callable[[str], Awaitable[object]]
 
@@ -99,7 +100,8 @@ async def raising_handler(address: str) -> None:
 async def malformed_control(address: str) -> None:
     """Say what is no request on a control stream, and ask more than is allowed."""
     async with attacker(address) as (host, victim):
-        for said in (b"\xff" * 100, message_bytes(Pong()), bytes(4)):
+        oversize = b"\xff\xff\xff\x7f" + bytes(100_000)
+        for said in (b"\xff" * 100, message_bytes(Pong()), bytes(4), oversize):
             with suppress(Exception):
                 stream = await host.new_stream(victim, [_CONTROL])
                 await stream.write(said)
@@ -111,7 +113,7 @@ async def malformed_control(address: str) -> None:
         body = bytes(10_000)
         with trio.move_on_after(2):
             for number in range(2000):
-                await stream.write(message_bytes(Request(number, Method.EXPLORER_QUERY, body)))
+                await stream.write(message_bytes(Request(number, Method.LEDGER_STATUS, body)))
 
 
 async def malformed_rpc(address: str) -> None:
@@ -148,6 +150,22 @@ async def poison(address: str) -> None:
         await _settle()
 
 
+async def subscription_spam(address: str) -> None:
+    """Subscribe to and leave thousands of topics, again and again, on several streams."""
+    async with attacker(address) as (host, victim):
+        for turn in range(6):
+            topics = [
+                pb.RPC.SubOpts(subscribe=turn % 2 == 0, topicid=f"{n}".rjust(40, "t"))
+                for n in range(2000)
+            ]
+            with suppress(Exception):
+                stream = await host.new_stream(victim, [_MESH])
+                data = pb.RPC(subscriptions=topics).SerializeToString()
+                await stream.write(encode_varint_prefixed(data))
+            await trio.sleep(0.05)
+        await _settle()
+
+
 async def gossip_flood(address: str) -> None:
     """Oversized packets, junk records, control messages and subscriptions by the thousand."""
     control = pb.ControlMessage
@@ -176,13 +194,12 @@ async def gossip_flood(address: str) -> None:
 
 
 async def half_open(address: str) -> None:
-    """Connections that say nothing, from another address of this machine; left open."""
-    streams = []
-    for _ in range(_HALF_OPEN):
-        try:
-            streams.append(await _tcp(address, source="127.0.0.2"))
-        except OSError:
-            break
+    """1,000 connections that say nothing, from 200 addresses in 10 prefixes; left open."""
+    streams: list[object] = []
+    for number in range(_HALF_OPEN):
+        source = f"127.{1 + number % 10}.0.{1 + number // 10 % 20}"
+        with suppress(OSError), trio.move_on_after(1):
+            streams.append(await _tcp(address, source=source))
     _left_open.append(streams)
     await _settle()
 
@@ -203,11 +220,11 @@ async def window_overrun(address: str) -> None:
 
 
 async def stream_flood(address: str) -> None:
-    """2,000 new streams on one connection."""
+    """10,000 new streams on one connection."""
     async with attacker(address) as (host, victim):
         muxed = host.get_network().get_connections(victim)[0].muxed_conn
         with suppress(Exception), trio.fail_after(8):
-            for stream_id in range(100_001, 104_001, 2):
+            for stream_id in range(100_001, 100_001 + 2 * _STREAMS, 2):
                 await muxed._write_frame(struct.pack("!BBHII", 0, 1, 1, stream_id, 0))
         await trio.sleep(1)
 
@@ -297,7 +314,7 @@ async def _tcp(address: str, source: str | None = None) -> trio.SocketStream:
     return await trio.open_tcp_stream(parts[2], int(parts[4]), local_address=source)
 
 
-ATTACKS: dict[str, Attack] = {
+STRANGERS: dict[str, Attack] = {
     attack.__name__: attack
     for attack in (
         garbage,
@@ -306,6 +323,7 @@ ATTACKS: dict[str, Attack] = {
         malformed_rpc,
         malformed_key,
         poison,
+        subscription_spam,
         gossip_flood,
         half_open,
         window_overrun,

@@ -10,7 +10,7 @@ from nacl.signing import SigningKey
 from p2pgrid.errors import BadInput, Unreachable, Unusable
 from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net.libp2p import open_libp2p
-from p2pgrid.net.libp2p_patches import LIBP2P_VERSION, check_version
+from p2pgrid.net.libp2p_patches import LIBP2P_VERSION, BufferedTcpStream, check_version
 from p2pgrid.net.network import BulkStream, Method
 
 GRID = NetworkId(b"one grid........")
@@ -97,6 +97,66 @@ async def test_a_mute_listener_is_given_up_on() -> None:
             with trio.fail_after(9), pytest.raises(Unreachable):
                 await second.connect(f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer}")
     await listeners[0].aclose()
+
+
+async def test_a_peer_that_was_down_is_dialled_again_at_once() -> None:
+    """libp2p alone refuses to for a minute."""
+    async with open_at(1, "/ip4/127.0.0.1/tcp/0") as first:
+        address = first.addresses()[0]
+    listen = address.rpartition("/p2p/")[0]
+    async with open_at(2, "/ip4/127.0.0.1/tcp/0") as second:
+        with pytest.raises(Unreachable):
+            await second.connect(address)
+        async with open_at(1, listen) as first:
+            assert await second.connect(address) == first.id
+
+
+async def test_connecting_takes_less_than_a_quarter_of_a_second() -> None:
+    """The quickest of three; libp2p alone waits so long for nothing."""
+    took = []
+    async with open_at(1, "/ip4/127.0.0.1/tcp/0") as first:
+        for number in (2, 3, 4):
+            async with open_at(number, "/ip4/127.0.0.1/tcp/0") as other:
+                asked_at = trio.current_time()
+                await other.connect(first.addresses()[0])
+                took.append(trio.current_time() - asked_at)
+
+    assert min(took) < 0.25
+
+
+async def test_where_a_peer_speaks_from_is_known_in_either_family() -> None:
+    """libp2p alone does not know it of IPv6, and no limit for an address could be held."""
+    async with open_at(1, "/ip6/::1/tcp/0") as first, open_at(2, "/ip4/127.0.0.1/tcp/0") as second:
+        events = first.peer_events()
+        await second.connect(first.addresses()[0])
+        await events.receive()
+
+        assert first.links()[0].host == second.links()[0].host == "::1"
+
+
+async def test_bytes_that_come_one_at_a_time_are_read() -> None:
+    """libp2p's readers give up after 101 pieces."""
+    left, right = await connected_sockets()
+    stream = BufferedTcpStream(right)
+    async with trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            for number in range(200):
+                await left.send_all(bytes([number]))
+                await trio.lowlevel.checkpoint()
+
+        nursery.start_soon(send)
+        assert await stream.read(200) == bytes(range(200))
+    await left.aclose()
+    await stream.close()
+
+
+async def connected_sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    left = await trio.open_tcp_stream(*listeners[0].socket.getsockname())
+    right = await listeners[0].accept()
+    await listeners[0].aclose()
+    return left, right
 
 
 async def test_what_the_body_raises_comes_out_as_it_is() -> None:
