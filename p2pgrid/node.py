@@ -129,9 +129,7 @@ async def open_node(config: Config, grid: Path | None = None) -> AsyncGenerator[
         )
         opening = _Opening(config, key, genesis, parts, network, state)
         services = await (opening.open_light() if config.light else opening.open_full())
-        discovery = Discovery(
-            network, state, peers=config.peers, seeds=genesis.seeds, random=SystemRandom()
-        )
+        discovery = opening.discovery
         if isinstance(services.explorer.service, ExplorerService):
             witnesses = tuple(witness for witness, _ in genesis.witnesses)
             opening.runs.append(
@@ -211,6 +209,9 @@ class _Opening:
         self._network = network
         self._state = state
         self._node = NodeId(bytes(key.verify_key))
+        self.discovery = Discovery(
+            network, state, peers=config.peers, seeds=genesis.seeds, random=SystemRandom()
+        )
         self.runs: list[Callable[[], Awaitable[None]]] = []
         """What has to run in the background while the node is up."""
 
@@ -363,6 +364,7 @@ class _Opening:
             key=self._key,
             genesis=self._genesis,
             network=self._network,
+            peer_role=self.discovery.role_of,
             now_ms=clock.now_ms,
             started_ms=clock.now_ms(),
             **features,

@@ -35,6 +35,7 @@ def make_app(services: Services) -> Starlette:
     flists, reservations = FlistRoutes(services), ReservationRoutes(services)
     gets: dict[str, _Handler] = {
         "/status": grid.status,
+        "/peers": grid.peers,
         "/nodes": grid.nodes,
         "/nodes/{node:path}": grid.node,
         "/farms": grid.farms,

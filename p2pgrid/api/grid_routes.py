@@ -1,5 +1,6 @@
 """Nodes, farms and this node itself, over the control API."""
 
+import trio
 from nacl.signing import SigningKey
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.ids import AccountId, FarmId, NodeId
 from p2pgrid.model.node import PRICE_PERMILLE_MAX, Feature
+from p2pgrid.net.links import NEVER
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.signed import is_usable_key
 
@@ -30,6 +32,12 @@ _CORES_MAX = 10**9
 _QUERY = (
     "cores", "memory", "ssd", "hdd", "country", "farm", "status", "sort", "limit",
 )  # fmt: skip
+
+_ROLES = ("anchor", "chosen", "")
+
+
+def _ms_since(then: float, now: float) -> int:
+    return round((now - then) * 1000)
 
 
 class GridRoutes:
@@ -57,6 +65,26 @@ class GridRoutes:
                 "known_nodes": None if known is None else len(known.rows),
             }
         )
+
+    async def peers(self, _: Request) -> Response:
+        """Who this node is connected to, those of its own choice first, the oldest first."""
+        now = trio.current_time()
+        links = sorted(self._services.network.links(), key=lambda link: link.since)
+        rows: list[dict[str, object]] = [
+            {
+                "peer": link.peer,
+                "direction": "outbound" if link.is_outbound else "inbound",
+                "role": self._services.peer_role(link.peer),
+                "prefix": link.prefix,
+                "host": link.host,
+                "age_ms": _ms_since(link.since, now),
+                "useful_ms": None if link.useful_at == NEVER else _ms_since(link.useful_at, now),
+                "faults": round(link.faults, 1),
+            }
+            for link in links
+        ]
+        rows.sort(key=lambda row: _ROLES.index(str(row["role"])))
+        return json_answer(rows)
 
     async def nodes(self, request: Request) -> Response:
         """Nodes that match the query."""

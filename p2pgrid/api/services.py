@@ -42,6 +42,8 @@ class Services:
     """Make this node a member of a farm from now on, also after a restart."""
     holds_changed: Callable[[], None]
     """An flist came or went: tell the grid what is held."""
+    peer_role: Callable[[NodeId], str]
+    """What a connected peer is to us: `anchor`, `chosen`, or empty for any other."""
     now_ms: Callable[[], TimestampMs]
     started_ms: TimestampMs
 

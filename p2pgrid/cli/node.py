@@ -19,6 +19,7 @@ from p2pgrid.cli.output import (
     json_option,
     print_fields,
     print_json,
+    print_table,
 )
 from p2pgrid.cli.parameters import Number
 from p2pgrid.config import LOG_LEVELS, read_config
@@ -38,6 +39,7 @@ def node() -> None:
       p2pgrid node capacity
       p2pgrid node run --grid genesis.cbor
       p2pgrid node status
+      p2pgrid node peers
     """
 
 
@@ -130,6 +132,42 @@ def status(client: NodeClient, as_json: bool) -> None:
             "known nodes": "-" if one["known_nodes"] is None else str(one["known_nodes"]),
         }
     )
+
+
+@node.command("peers", epilog=EXIT_STATUS)
+@json_option
+@click.pass_obj
+def peers(client: NodeClient, as_json: bool) -> None:
+    """Show who the running node is connected to.
+
+    Peers that the node chose itself come first: anchors, which lasted longest and are
+    dialled first after a restart, then others in distinct prefixes as far as there are.
+    USEFUL is how long ago a peer last answered or brought news; FAULTS is the weight of
+    invalid things that it sent and that are not forgiven yet: beyond 16 it is refused.
+
+    \b
+    Examples:
+      p2pgrid node peers
+      p2pgrid node peers --json | jq -r 'select(.direction == "outbound").prefix'
+    """
+    with errors_shown():
+        found = client.get("/peers")
+    if as_json:
+        print_json(*found)
+        return
+    print_table([_peer_row(one) for one in found], empty="no peers yet", right=("faults",))
+
+
+def _peer_row(one: dict[str, Any]) -> dict[str, str]:
+    return {
+        "peer": one["peer"][:8],
+        "direction": one["direction"],
+        "role": one["role"] or "-",
+        "prefix": one["prefix"],
+        "connected": age(one["age_ms"]),
+        "useful": "-" if one["useful_ms"] is None else age(one["useful_ms"]),
+        "faults": f"{one['faults']:g}",
+    }
 
 
 @node.command("capacity", epilog=EXIT_STATUS)

@@ -123,11 +123,11 @@ class Discovery:
         """Consider addresses that were heard of elsewhere, say in announcements."""
         self._hear(addresses, teller="")
 
-    def standing_of(self, peer: NodeId) -> str:
-        """What a connected peer is to us, in a word that people read."""
-        if self._neighbours.is_anchor(peer):
-            return "anchor"
-        return "chosen" if self._neighbours.is_chosen(peer) else ""
+    def role_of(self, peer: NodeId) -> str:
+        """What a connected peer is to us, in a word: anchor, chosen, or nothing of the kind."""
+        if not self._neighbours.is_chosen(peer):
+            return ""
+        return "anchor" if self._neighbours.is_anchor(peer) else "chosen"
 
     async def run(self) -> None:
         """Connect and reconnect, until cancelled."""

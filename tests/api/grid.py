@@ -203,6 +203,7 @@ def _full(network: Network, data: Path, machine: FakeMachine, nursery: trio.Nurs
         farm_text=membership.text,
         claim_farm=membership.claim,
         holds_changed=teller.recheck,
+        peer_role=lambda _: "chosen",
         now_ms=now_ms,
         started_ms=now_ms(),
     )
@@ -231,6 +232,7 @@ def _light(network: Network, data: Path, nursery: trio.Nursery) -> Services:
         farm_text=lambda: "",
         claim_farm=refuse,
         holds_changed=lambda: None,
+        peer_role=lambda _: "chosen",
         now_ms=now_ms,
         started_ms=now_ms(),
     )

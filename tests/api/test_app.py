@@ -24,7 +24,7 @@ POSTS = (
     "/reservations/candidates",
 )  # fmt: skip
 GETS = (
-    "/status", "/nodes", "/farms", "/wallets", "/ledger", "/ledger/evidence", "/flists",
+    "/status", "/peers", "/nodes", "/farms", "/wallets", "/ledger", "/ledger/evidence", "/flists",
     "/reservations", "/accounts/node", "/accounts/node/history",
 )  # fmt: skip
 ABSURD: list[Any] = [

@@ -18,6 +18,16 @@ async def test_status_says_what_this_is(grid: ApiGrid) -> None:
     assert node["network"] == light["network"]
 
 
+async def test_peers_are_those_that_are_connected(grid: ApiGrid) -> None:
+    (ours,), (theirs,) = await grid.node.get("/peers"), await grid.consumer.get("/peers")
+
+    assert (ours["peer"], theirs["peer"]) == (grid.consumer.identity, grid.node.identity)
+    assert {ours["direction"], theirs["direction"]} == {"inbound", "outbound"}
+    assert (ours["role"], ours["faults"]) == ("chosen", 0)
+    assert ours["prefix"]
+    assert ours["age_ms"] >= 0
+
+
 async def test_nodes_are_those_that_match(grid: ApiGrid) -> None:
     fitting: list[dict[str, Any]] = [
         {}, {"cores": "3.5"}, {"memory": 2**32}, {"feature": ["container"]}, {"status": "up"},

@@ -140,6 +140,23 @@ def test_status_is_told_without_what_is_not_known() -> None:
     assert "             /ip4/b" in lines
 
 
+def test_peers_are_told_with_what_they_are_to_us() -> None:
+    peers = [
+        {"peer": "ab" * 32, "direction": "outbound", "role": "anchor", "prefix": "192.0.0.0/16",
+         "host": "192.0.2.7", "age_ms": 7_200_000, "useful_ms": 5_000, "faults": 0},
+        {"peer": "cd" * 32, "direction": "inbound", "role": "", "prefix": "2001:db8::/32",
+         "host": "2001:db8::1", "age_ms": 61_000, "useful_ms": None, "faults": 4.5},
+    ]  # fmt: skip
+    client = FakeClient({"/peers": peers})
+
+    lines = run(node, "peers", client=client).stdout.splitlines()
+    assert " ".join(lines[1].split()) == "abababab outbound anchor 192.0.0.0/16 2 h 5 s 0"
+    assert " ".join(lines[2].split()) == "cdcdcdcd inbound - 2001:db8::/32 1 min - 4.5"
+    as_json = run(node, "peers", "--json", client=client).stdout.splitlines()
+    assert [json.loads(line) for line in as_json] == peers
+    assert run(node, "peers", client=FakeClient({"/peers": []})).stdout == "no peers yet\n"
+
+
 def test_a_node_that_does_not_run_is_status_3() -> None:
     result = run(node, "status", client=FakeClient({"/status": Unreachable("no node answers")}))
 
