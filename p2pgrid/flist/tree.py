@@ -2,7 +2,8 @@
 
 Rules:
 1. Nothing here touches a file system. A path is looked up in dictionaries, so no name
-   and no link can lead out of the tree.
+   and no link can lead out of the tree. Links in front of the last name of a path are followed
+   as a process would that has the tree as its root: `..` stops at the top.
 2. What comes from outside is checked where it enters: `check_name`, `split_path`,
    `check_entry`. A tree that passed is safe to unpack.
 3. A layer hides only what lower layers brought (OCI image specification, layer.md), so
@@ -17,7 +18,13 @@ from dataclasses import dataclass, field, replace
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.blocks import Block
 from p2pgrid.limits.chunks import IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX
-from p2pgrid.limits.flist import IMAGE_DEPTH_MAX, IMAGE_PATH_BYTES_MAX, NAME_BYTES_MAX
+from p2pgrid.limits.flist import (
+    IMAGE_DEPTH_MAX,
+    IMAGE_LINK_STEPS_MAX,
+    IMAGE_LINKS_FOLLOWED_MAX,
+    IMAGE_PATH_BYTES_MAX,
+    NAME_BYTES_MAX,
+)
 
 DEVICES_ALLOWED = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)})
 """Character devices that can do no harm: null, zero, full, random, urandom, tty, ptmx."""
@@ -58,7 +65,7 @@ class Entry:
     size: int = 0
     """Plain bytes of a file."""
     target: bytes = b""
-    """Where a symbolic link points; never followed."""
+    """Where a symbolic link points."""
     blocks: list[Block] = field(default_factory=list)
     """Of a file. Hard links to one file share this list."""
     children: "dict[bytes, Entry]" = field(default_factory=dict)
@@ -151,6 +158,7 @@ class ImageTree:
         """Plain bytes of all files that came, also of those replaced since."""
         self._layer = 0
         self._entries_seen = 0
+        self._link_steps = 0
 
     def begin_layer(self) -> None:
         """What follows belongs to the next layer up."""
@@ -174,7 +182,9 @@ class ImageTree:
 
     def link(self, path: bytes, target: bytes) -> None:
         """A hard link: `path` becomes the same file as `target`. Raises BadImage."""
-        source = self.find(split_path(target))
+        *above, last = split_path(target) or [b"."]
+        parent = self._directory(above, target, is_made=False)
+        source = None if parent is None else parent.children.get(last)
         if source is None or source.is_dir:
             raise BadImage(f"{show(path)} is a link to {show(target)}, which is no file here")
         self._count(0)
@@ -220,23 +230,60 @@ class ImageTree:
         self.root = entry
 
     def _parent(self, names: list[bytes], path: bytes) -> Entry:
-        """The directory at `names`, made where it is missing, marked as of this layer."""
-        entry = self.root
-        for name in names:
-            entry.layer = self._layer
-            below = entry.children.get(name)
-            if below is None:
-                below = entry.children[name] = directory(layer=self._layer)
-                self._count(0)
+        """The directory that `names` lead to, made where it is missing, as of this layer."""
+        parent = self._directory(names, path, is_made=True)
+        assert parent is not None, "what is missing was made"
+        return parent
+
+    def _directory(self, names: list[bytes], path: bytes, *, is_made: bool) -> Entry | None:
+        """Where `names` lead from the top, links followed; None: nowhere, and it was not made."""
+        above = [self.root]
+        pending = names[::-1]
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name == b"..":
+                del above[max(1, len(above) - 1) :]
+                continue
+            below = self._child(above[-1], name, is_made=is_made)
+            if below is not None and stat.S_ISLNK(below.mode):
+                links += 1
+                pending += self._link_names(below.target, links, path)
+                if below.target.startswith(b"/"):
+                    del above[1:]
+                continue
+            if below is None or not (below.is_dir or is_made):
+                return None
             if not below.is_dir:
                 raise BadImage(f"{show(path)} leads through {show(name)}, which is no directory")
-            entry = below
-        entry.layer = self._layer
-        return entry
+            above.append(below)
+            if len(above) > IMAGE_DEPTH_MAX + 1:
+                raise BadImage(f"directories nested deeper than {IMAGE_DEPTH_MAX}: {show(path)}")
+        if is_made:
+            for entry in above:
+                entry.layer = self._layer
+        return above[-1]
+
+    def _child(self, parent: Entry, name: bytes, *, is_made: bool) -> Entry | None:
+        """What `parent` has of this name, made as a directory where it is missing."""
+        if name not in parent.children and is_made:
+            parent.children[name] = directory(layer=self._layer)
+            self._count(0)
+        return parent.children.get(name)
+
+    def _link_names(self, target: bytes, links: int, path: bytes) -> list[bytes]:
+        """The names of a link's target, the last one first. Raises BadImage for too many."""
+        names = [name for name in target.split(b"/") if name not in (b"", b".")]
+        self._link_steps += len(names) + 1
+        if links > IMAGE_LINKS_FOLLOWED_MAX:
+            raise BadImage(f"{show(path)} leads through links that never end")
+        if self._link_steps > IMAGE_LINK_STEPS_MAX:
+            raise BadImage("the links of an image make its paths too long")
+        return [name if name == b".." else check_name(name) for name in reversed(names)]
 
     def _hide(self, names: list[bytes], mark: bytes) -> None:
         """Obey a whiteout: remove what lower layers have there."""
-        parent = self.find(names)
+        parent = self._directory(names, mark, is_made=False)
         if mark == _OPAQUE:
             if parent is not None:
                 self._drop_lower(parent)

@@ -11,6 +11,13 @@ IMAGE_PATH_BYTES_MAX = 4096
 IMAGE_DEPTH_MAX = 128
 """Directories in directories of an image; unpacking holds one file descriptor for each."""
 
+IMAGE_LINKS_FOLLOWED_MAX = 40
+"""Symbolic links on the way to one path of a layer; where Linux itself says ELOOP."""
+
+IMAGE_LINK_STEPS_MAX = 5_000_000
+"""Names that links add to the paths of one image, some seconds of work; real images stay far
+below, since few of their paths go through links."""
+
 IMAGE_LAYERS_MAX = 512
 """Layers of one image; Docker itself stops at 127."""
 

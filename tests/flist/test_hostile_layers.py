@@ -24,6 +24,7 @@ from tests.flist.archives import (
 
 END = bytes(1024)
 DEEP = "/".join(["d"] * 200)
+HALF = "/".join(["d"] * 100)
 
 
 def pax(records: bytes) -> bytes:
@@ -52,9 +53,14 @@ HOSTILE = {
     "parent directory at the end": tar(directory("a/..")),
     "absolute": tar(member("/etc/passwd", b"evil")),
     "absolute directory": tar(directory("//etc")),
-    "through a symbolic link": tar(symlink("l", "../outside"), member("l/passwd", b"evil")),
-    "through an absolute link": tar(symlink("l", "/"), member("l/etc/passwd", b"evil")),
-    "through a link deeper down": tar(symlink("a/l", ".."), directory("a/l/b")),
+    "through a link to itself": tar(symlink("l", "l"), member("l/passwd", b"evil")),
+    "through links in a circle": tar(symlink("l", "a/m"), symlink("a/m", "../l"), member("l/x")),
+    "through a link and up": tar(symlink("l", "a"), member("l/../../outside/passwd", b"evil")),
+    "through a link to a file": tar(member("f"), symlink("l", "f"), member("l/g")),
+    "through a link to a giant name": tar(symlink("l", "n" * 256), member("l/g")),
+    "whiteout through links in a circle": tar(symlink("l", "l"), member("l/.wh.x")),
+    "too deep through a link": tar(symlink("l", HALF), directory("l/" + HALF)),
+    "up beyond the top in a path": tar(directory("a"), member("a/b/../../../c")),
     "through a file": tar(member("f", b"x"), member("f/g", b"x")),
     "hard link to the outside": tar(hard_link("h", "../outside/passwd")),
     "absolute hard link": tar(hard_link("h", "/etc/shadow")),
@@ -131,7 +137,7 @@ def test_what_would_cost_memory_is_refused_before_it_does(name: str, reason: str
         apply(HOSTILE[name])
 
 
-@pytest.mark.parametrize("name", ["parent directory", "through a symbolic link", "memory device"])
+@pytest.mark.parametrize("name", ["parent directory", "through a link to itself", "memory device"])
 async def test_a_hostile_image_is_refused_and_nothing_is_written(
     name: str, canary: Path, service: FlistService, chunks: MemoryChunkStore
 ) -> None:
@@ -143,6 +149,30 @@ async def test_a_hostile_image_is_refused_and_nothing_is_written(
 
     assert list((canary / "images").iterdir()) == []
     assert chunks.flists() == ()
+
+
+async def test_a_link_to_the_outside_leads_to_the_inside(
+    canary: Path, service: FlistService
+) -> None:
+    """The canary looks at what stands at these places outside."""
+    outside = str(canary.parent / "outside")
+    lower = tar(symlink("up", "../../../../outside"), symlink("away", outside))
+    upper = tar(member("up/passwd", b"evil"), member("away/passwd", b"evil"))
+    layout = write_layout(canary / "layout", [lower, upper])
+
+    made = await service.convert(f"oci:{layout}", lambda progress: None)
+    image = await service.prepare(made.flist, (), lambda progress: None)
+
+    assert (image.root / "outside" / "passwd").read_text() == "evil"
+    assert (image.root / outside[1:] / "passwd").read_text() == "evil"
+
+
+def test_links_cannot_make_short_paths_long_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pgrid.flist.tree.IMAGE_LINK_STEPS_MAX", 1000)
+    link = symlink("l", "/".join(["a", ".."] * 100))
+
+    with pytest.raises(BadImage, match="too long"):
+        apply(tar(directory("a"), link, *(member(f"l/{n}") for n in range(9))))
 
 
 def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import trio
 
 from p2pgrid.flist.service import FlistService, Progress
 from p2pgrid.flist.tree import walk
-from tests.flist.archives import directory, hard_link, member, symlink, tar, write_layout
+from tests.flist.archives import device, directory, hard_link, member, symlink, tar, write_layout
 
 TOOLS = ("skopeo", "umoci", "docker-registry")
 REGISTRY_SECONDS_MAX = 20.0
@@ -99,6 +100,20 @@ def layout(tools: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 directory("etc", mode=0o700, mtime=1_600_000_003),
             ),
             tar(member("ünicode/" + "long" * 40, b"y"), member("etc/.wh.none")),
+            tar(
+                member("usr/lib/old", b"1"),
+                member("usr/lib/hidden", b"2"),
+                symlink("lib", "usr/lib"),
+                symlink("usr/up", "../../../etc"),
+                symlink("absolute", "/usr/up"),
+                device("dev/null", 1, 3, tarfile.CHRTYPE),
+            ),
+            tar(
+                member("lib/new", b"3", mode=0o755, mtime=1_600_000_004),
+                member("lib/.wh.hidden"),
+                member("absolute/group", b"root:x:0:\n", uid=7, gid=8),
+                hard_link("old too", "lib/old"),
+            ),
         ],
         config={"Cmd": ["/bin/sh", "-c", "true"], "Env": ["PATH=/bin"], "User": "1000"},
     )
@@ -142,7 +157,8 @@ def seen(top: Path) -> dict[str, tuple[object, ...]]:
         elif path.is_file():
             content = path.read_bytes()
         name = str(path.relative_to(top))
-        found[name] = (kind, status.st_mode, status.st_uid, status.st_gid, content)
+        owner = (status.st_uid, status.st_gid)
+        found[name] = (kind, status.st_mode, owner, status.st_rdev, content)
         if kind != stat.S_IFDIR:
             found[name] += (int(status.st_mtime),)
     return found

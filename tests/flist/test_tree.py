@@ -102,11 +102,62 @@ def test_a_replaced_hard_link_leaves_the_other_alone() -> None:
     assert chunks.content(tree.root.children[b"b"]) == b"2"
 
 
-def test_symbolic_links_are_kept_and_not_followed() -> None:
+def test_symbolic_links_are_kept_as_they_are() -> None:
     tree, _ = apply(tar(symlink("l", "/etc/passwd"), symlink("m", "../../..")))
 
     assert tree.root.children[b"l"].target == b"/etc/passwd"
     assert tree.root.children[b"m"].target == b"../../.."
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ("usr/lib", "usr/lib/f"),
+        ("/usr/lib", "usr/lib/f"),
+        ("./usr//bin/../lib/", "usr/lib/f"),
+        ("../../../usr", "usr/f"),
+        ("/", "f"),
+        ("..", "f"),
+        ("again", "usr/lib/f"),
+        ("/missing/deep", "missing/deep/f"),
+    ],
+)
+def test_a_path_through_a_link_below_stays_inside_the_tree(target: str, place: str) -> None:
+    lower = tar(directory("usr/bin"), directory("usr/lib"), symlink("again", "usr/lib"))
+
+    tree, chunks = apply(lower, tar(symlink("l", target)), tar(member("l/f", b"data")))
+
+    found = tree.find(place.encode().split(b"/"))
+    assert found is not None
+    assert chunks.content(found) == b"data"
+    assert tree.root.children[b"l"].target == target.encode()
+
+
+def test_whiteouts_and_hard_links_go_through_links_as_well() -> None:
+    lower = tar(member("usr/lib/a"), member("usr/lib/b"), symlink("lib", "usr/lib"))
+
+    tree, _ = apply(lower, tar(member("lib/.wh.a"), hard_link("c", "lib/b")))
+
+    assert paths(tree) == ["c", "lib", "usr", "usr/lib", "usr/lib/b"]
+
+
+def test_an_opaque_mark_behind_a_link_keeps_its_own_layer() -> None:
+    lower = tar(member("usr/lib/a"), symlink("lib", "usr/lib"))
+
+    tree, _ = apply(lower, tar(member("lib/b"), member("lib/.wh..wh..opq")))
+
+    assert paths(tree) == ["lib", "usr", "usr/lib", "usr/lib/b"]
+
+
+def test_the_last_name_of_a_path_replaces_a_link() -> None:
+    """What containerd and umoci do: only what stands in front of it is followed."""
+    lower = tar(directory("a"), symlink("l", "a"), symlink("m", "a"), member("f"))
+
+    tree, _ = apply(lower, tar(directory("l"), member("m"), symlink("f", "a")))
+
+    assert tree.root.children[b"l"].is_dir
+    assert stat.S_ISREG(tree.root.children[b"m"].mode)
+    assert stat.S_ISLNK(tree.root.children[b"f"].mode)
 
 
 def test_bookkeeping_of_aufs_is_ignored() -> None:
@@ -153,6 +204,25 @@ def test_what_is_hidden_does_not_depend_on_the_order_within_the_layer(
 
     shuffled = data.draw(st.permutations(names))
     assert set(result(names)) == set(result(shuffled))
+
+
+link_targets = st.lists(st.sampled_from(["a", "b", "..", ".", "", "a/b"]), max_size=4).map("/".join)
+
+
+@given(st.dictionaries(places, link_targets.filter(bool), max_size=4), st.lists(places, max_size=4))
+def test_a_tree_of_any_links_is_a_tree(links: dict[bytes, str], files: list[bytes]) -> None:
+    tree = ImageTree()
+    tree.begin_layer()
+    try:
+        for path, target in links.items():
+            tree.add(path, Entry(mode=stat.S_IFLNK | 0o777, target=target.encode()))
+        for path in files:
+            tree.add(path + b"/f", Entry(mode=stat.S_IFREG | 0o644))
+    except BadImage:
+        return
+    seen = [id(entry) for _, entry in walk(tree.root)]
+    assert len(seen) == len(set(seen))
+    assert all(split_path(path) for path, _ in walk(tree.root) if path)
 
 
 @given(st.integers(0, 4095), st.integers(0, 2**20 - 1))
