@@ -11,7 +11,8 @@
     │   ├── InsufficientBalance
     │   ├── Conflicting          another operation was signed for the same slot
     │   ├── NoFittingNode        the grid cannot give what was asked for
-    │   └── QuoteExpired
+    │   ├── QuoteExpired
+    │   └── Locked               a wallet is sealed, and nobody gave its passphrase
     ├── NotFound               no such record, file, name or image
     ├── BadInput               what the user or a file says makes no sense
     │   └── BadImage             an image or flist that is broken or hostile
@@ -74,6 +75,10 @@ class NoFittingNode(Refused):
 
 class QuoteExpired(Refused):
     """The capacity was held for the time that the quote states, which is over."""
+
+
+class Locked(Refused):
+    """A wallet opens by a passphrase only, and none was given."""
 
 
 class NotFound(GridError):

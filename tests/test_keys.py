@@ -6,15 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from p2pgrid.errors import BadInput, NotFound, Unusable
+from p2pgrid.errors import BadInput, Locked, NotFound, Unusable
 from p2pgrid.keys import (
+    account_of,
+    change_passphrase,
     create_wallet,
     identity_path,
+    is_sealed,
     open_identity,
     open_wallet,
     wallet_names,
     wallet_path,
 )
+from p2pgrid.sealed_key import Cost
+
+CHEAP = Cost(passes=1, memory_bytes=8192)
 
 
 def test_an_identity_is_made_once(tmp_path: Path) -> None:
@@ -109,3 +115,32 @@ def test_names_that_are_none(tmp_path: Path, name: str) -> None:
         create_wallet(tmp_path, name)
     with pytest.raises(BadInput, match="not a wallet name"):
         open_wallet(tmp_path, name)
+
+
+def test_a_sealed_wallet_is_listed_and_paid_without_its_passphrase(tmp_path: Path) -> None:
+    key = create_wallet(tmp_path, "safe", passphrase="x", cost=CHEAP)
+
+    assert account_of(tmp_path, "safe") == bytes(key.verify_key)
+    assert is_sealed(tmp_path, "safe")
+    assert wallet_names(tmp_path) == ("safe",)
+    assert bytes(key).hex().encode() not in wallet_path(tmp_path, "safe").read_bytes()
+    with pytest.raises(Locked):
+        open_wallet(tmp_path, "safe")
+
+
+def test_the_nodes_own_key_is_never_sealed(tmp_path: Path) -> None:
+    key = open_identity(tmp_path / "other")
+    with pytest.raises(BadInput, match="starts again by itself"):
+        create_wallet(tmp_path, "node", key=key, passphrase="x", cost=CHEAP)
+    open_identity(tmp_path)
+    with pytest.raises(BadInput, match="starts again by itself"):
+        change_passphrase(tmp_path, "node", None, "x", cost=CHEAP)
+
+
+def test_a_damaged_sealed_file_names_itself(tmp_path: Path) -> None:
+    create_wallet(tmp_path, "safe", passphrase="x", cost=CHEAP)
+    path = wallet_path(tmp_path, "safe")
+    path.write_bytes(path.read_bytes()[:-20])
+
+    with pytest.raises(Unusable, match=r"safe\.key.*put it back from your copy"):
+        open_wallet(tmp_path, "safe", "x")

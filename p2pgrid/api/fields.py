@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from p2pgrid.errors import BadInput
 from p2pgrid.limits.control import CONTROL_BODY_BYTES_MAX
+from p2pgrid.model.address import looks_like_address, parse_account
 
 Json = Any
 
@@ -52,6 +53,10 @@ class Fields:
         if not isinstance(value, str):
             raise BadInput(f"{name} is a text, not {shown(value)}")
         return value
+
+    def optional(self, name: str) -> str | None:
+        """A text that may be missing."""
+        return self.text(name) if self.has(name) else None
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts; none by default."""
@@ -159,6 +164,11 @@ def key_of(text: str) -> bytes:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text, re.ASCII):
         raise BadInput(f"{shown(text)} is not an id of 64 hex digits")
     return bytes.fromhex(text)
+
+
+def account_key(text: str) -> bytes:
+    """The key of an account: its address, or 64 hex digits. Raises BadInput."""
+    return parse_account(text) if looks_like_address(text) else key_of(text)
 
 
 def shown(value: object) -> str:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from p2pgrid import keys
 from p2pgrid.api.answers import json_answer
 from p2pgrid.api.documents import to_json
-from p2pgrid.api.fields import Fields, choose, key_of, read_body, read_query
+from p2pgrid.api.fields import Fields, account_key, choose, key_of, read_body, read_query
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput
 from p2pgrid.explorer.announce import Stamp
@@ -109,13 +109,13 @@ class GridRoutes:
 
     async def create_farm(self, request: Request) -> Response:
         """Create or change the farm whose key this node keeps; what is not said stays as it is."""
-        body = await read_body(request, "name", "payout", "price_percent", "members")
+        body = await read_body(request, "name", "payout", "price_percent", "members", "passphrase")
         services = self._services
         if services.is_light:
             raise BadInput("a light peer offers nothing; create the farm on one of its nodes")
         members = {services.node, *(NodeId(key_of(one)) for one in body.texts("members"))}
         wanted = _FarmWanted(body)
-        key = _farm_key(services)
+        key = await _farm_key(services, body.optional("passphrase"))
         farm = FarmId(bytes(key.verify_key))
         known = next(iter(await services.explorer.farms(farm.hex())), None)
         members |= set(known.nodes if known else ())
@@ -144,7 +144,7 @@ class _FarmWanted:
 
     def __init__(self, body: Fields) -> None:
         self._title = body.text("name")
-        self._payout = AccountId(key_of(body.text("payout"))) if body.has("payout") else None
+        self._payout = AccountId(account_key(body.text("payout"))) if body.has("payout") else None
         if self._payout is not None and not is_usable_key(self._payout):
             raise BadInput(f"nobody can have the account {self._payout.hex()}; is it complete?")
         self._permille: int | None = None
@@ -173,10 +173,11 @@ class _FarmWanted:
         )
 
 
-def _farm_key(services: Services) -> SigningKey:
-    if FARM_WALLET in keys.wallet_names(services.data):
-        return keys.open_wallet(services.data, FARM_WALLET)
-    return keys.create_wallet(services.data, FARM_WALLET)
+async def _farm_key(services: Services, passphrase: str | None) -> SigningKey:
+    data = services.data
+    if FARM_WALLET not in keys.wallet_names(data):
+        return keys.create_wallet(data, FARM_WALLET)
+    return await trio.to_thread.run_sync(keys.open_wallet, data, FARM_WALLET, passphrase)
 
 
 def _node_filter(query: Fields) -> NodeFilter:

@@ -1,7 +1,9 @@
 """Accounts, payments and the ledger, over the control API."""
 
+from collections.abc import Callable
 from typing import Any
 
+import trio
 from nacl.signing import SigningKey
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,17 +11,20 @@ from starlette.responses import Response
 from p2pgrid import keys
 from p2pgrid.api.answers import json_answer
 from p2pgrid.api.documents import format_time, to_json
-from p2pgrid.api.fields import key_of, read_body, read_query, shown
+from p2pgrid.api.fields import Fields, account_key, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
 from p2pgrid.limits.wire import INTEGER_MAX
+from p2pgrid.model.address import format_account, looks_like_address
 from p2pgrid.model.ids import ID_BYTES, AccountId
 from p2pgrid.model.operation import MEMO_BYTES_MAX, Transfer
 from p2pgrid.units import Amount
 from p2pgrid.wire.signed import is_usable_key
 
 _ID_DIGITS = 2 * ID_BYTES
+_HISTORY_FILTERS = ("since_ms", "before_ms", "kind", "with")
 
 
 class MoneyRoutes:
@@ -30,10 +35,11 @@ class MoneyRoutes:
 
     async def wallets(self, _: Request) -> Response:
         """The accounts whose keys are kept here."""
+        data = self._services.data
         rows = []
-        for name in keys.wallet_names(self._services.data):
-            account = AccountId(bytes(self._key(name).verify_key))
-            rows.append({"wallet": name, **await self._account(account)})
+        for name in keys.wallet_names(data):
+            view = await self._account(AccountId(keys.account_of(data, name)))
+            rows.append({"wallet": name, "is_sealed": keys.is_sealed(data, name), **view})
         return json_answer(rows)
 
     async def account(self, request: Request) -> Response:
@@ -42,17 +48,37 @@ class MoneyRoutes:
 
     async def history(self, request: Request) -> Response:
         """What went in and out of an account, the newest first."""
-        limit = read_query(request, "limit").whole("limit", HISTORY_LISTED, most=LISTED_MAX)
+        query = read_query(request, "limit", *_HISTORY_FILTERS)
+        limit = query.whole("limit", HISTORY_LISTED, most=LISTED_MAX)
         account = self._named(request.path_params["account"])
-        entries = await self._services.ledger.history(account, limit=limit)
-        return json_answer(
-            [{**to_json(one), "time": format_time(one.time_ms)} for one in entries[:limit]]
-        )
+        is_wanted = self._wanted(query)
+        searched = LISTED_MAX if any(map(query.has, _HISTORY_FILTERS)) else limit
+        entries = await self._services.ledger.history(account, limit=searched)
+        found = [one for one in entries if is_wanted(one)][:limit]
+        return json_answer([{**to_json(one), "time": format_time(one.time_ms)} for one in found])
+
+    def _wanted(self, query: Fields) -> Callable[[HistoryEntry], bool]:
+        """Which entries of a history the query asks for."""
+        since_ms = query.whole("since_ms", 0, most=INTEGER_MAX)
+        before_ms = None  # whoever pays signs what time he likes, to the last that there is
+        if query.has("before_ms"):
+            before_ms = query.whole("before_ms", most=INTEGER_MAX)
+        kind = query.text("kind", "")
+        other = self._named(query.text("with")) if query.has("with") else None
+
+        def is_wanted(one: HistoryEntry) -> bool:
+            return (
+                since_ms <= one.time_ms
+                and (before_ms is None or one.time_ms < before_ms)
+                and kind in ("", one.kind)
+                and other in (None, one.counterparty)
+            )
+
+        return is_wanted
 
     async def pay(self, request: Request) -> Response:
         """Send money; answers when it is certified."""
-        body = await read_body(request, "account", "amount", "wallet", "memo")
-        key = self._key(body.text("wallet", keys.NODE_WALLET))
+        body = await read_body(request, "account", "amount", "wallet", "memo", "passphrase")
         memo = body.text("memo", "").encode()
         if len(memo) > MEMO_BYTES_MAX:
             raise BadInput(f"the memo has {len(memo)} bytes; at most {MEMO_BYTES_MAX} fit")
@@ -61,6 +87,7 @@ class MoneyRoutes:
             raise BadInput(f"nobody can have the account {receiver.hex()}; is it complete?")
         amount = Amount(body.whole("amount", most=INTEGER_MAX))
         transfer = Transfer(outputs=((receiver, amount),), memo=memo)
+        key = await opened_wallet(self._services, body, keys.NODE_WALLET)
         operation = await self._services.ledger.spend(transfer, key)
         after = await self._account(AccountId(bytes(key.verify_key)))
         return json_answer({"operation": operation, "balance": after["balance"]})
@@ -73,18 +100,24 @@ class MoneyRoutes:
         """Proofs of double signing."""
         return json_answer(await self._services.ledger.evidence())
 
-    def _key(self, wallet: str) -> SigningKey:
-        return keys.open_wallet(self._services.data, wallet)
-
     def _named(self, text: str) -> AccountId:
-        """The account that a person means: the name of a wallet, or 64 hex digits."""
-        if len(text) == _ID_DIGITS:
-            return AccountId(key_of(text))
+        """The account that a person means: the name of a wallet, an address, or 64 hex digits."""
+        if len(text) == _ID_DIGITS or looks_like_address(text):
+            return AccountId(account_key(text))
         names = keys.wallet_names(self._services.data)
         if text not in names:
             raise NotFound(f"there is no wallet {shown(text)}; there are {', '.join(names)}")
-        return AccountId(bytes(self._key(text).verify_key))
+        return AccountId(keys.account_of(self._services.data, text))
 
     async def _account(self, account: AccountId) -> dict[str, Any]:
         view: dict[str, Any] = to_json(await self._services.ledger.account(account))
-        return view
+        return {**view, "address": format_account(account)}
+
+
+async def opened_wallet(services: Services, body: Fields, default: str) -> SigningKey:
+    """The key of the wallet that a request names, opened by its passphrase if it needs one.
+
+    In a thread: a sealed one takes about a second of work, by intent.
+    """
+    name, passphrase = body.text("wallet", default), body.optional("passphrase")
+    return await trio.to_thread.run_sync(keys.open_wallet, services.data, name, passphrase)

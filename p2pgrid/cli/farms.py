@@ -16,6 +16,7 @@ from p2pgrid.cli.output import (
     print_table,
 )
 from p2pgrid.cli.parameters import Number
+from p2pgrid.cli.passphrase import given_passphrase, passphrase_option, post_unlocked
 
 
 @click.group(cls=NearestGroup)
@@ -87,12 +88,16 @@ def show_farm(client: NodeClient, farm: str, as_json: bool) -> None:
     help="Percent of the grid's prices; a new farm takes 100.",
 )  # fmt: skip
 @click.option("--member", "members", multiple=True, help="Further node ids that may claim it.")
+@passphrase_option
 @json_option
 @click.pass_obj
-def create_farm(client: NodeClient, /, as_json: bool, **document: Any) -> None:
+def create_farm(
+    client: NodeClient, /, as_json: bool, descriptor: int | None, **document: Any
+) -> None:
     """Create a farm, or change your own; this node becomes its member.
 
-    Its key is kept in the data directory as wallet `farm`; keep a copy of it.
+    Its key is kept in the data directory as wallet `farm`; keep a copy of it
+    (p2pgrid wallet backup farm), and seal it (p2pgrid wallet passphrase farm).
     What is not given when it changes stays as it was.
 
     \b
@@ -101,7 +106,7 @@ def create_farm(client: NodeClient, /, as_json: bool, **document: Any) -> None:
       p2pgrid farms create "Green Valley" --price 80 --member 3f9c…
     """
     with errors_shown():
-        made = client.post("/farms", document)
+        made = post_unlocked(client, "/farms", document, given_passphrase(descriptor))
     if as_json:
         print_json(made)
         return

@@ -4,6 +4,8 @@ Names, memos and reasons come from strangers. Nothing that is printed for people
 holds characters that could steer a terminal.
 """
 
+import csv
+import io
 import json
 import sys
 import unicodedata
@@ -95,6 +97,25 @@ def print_table(
     for row in (headings, *shown):
         cells = (_padded(row[key], widths[key], is_right=key in right) for key in widths)
         click.echo("  ".join(cells).rstrip())
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    """CSV (RFC 4180) with a line of headings.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe before it: memos come
+    from strangers. Numbers stay numbers.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: _no_formula(plain(cell)) for key, cell in row.items()})
+    click.echo(text.getvalue(), nl=False)
+
+
+def _no_formula(cell: str) -> str:
+    is_number = cell.removeprefix("-").replace(".", "", 1).isdecimal()
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) and not is_number else cell
 
 
 def print_fields(fields: Mapping[str, str | Sequence[str]]) -> None:

@@ -1,10 +1,10 @@
 """`p2pgrid wallet`: accounts, balances, payments."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from p2pgrid import keys
 from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
@@ -12,14 +12,23 @@ from p2pgrid.cli.output import (
     confirm,
     errors_shown,
     json_option,
+    print_csv,
     print_fields,
     print_json,
     print_table,
     yes_option,
 )
 from p2pgrid.cli.parameters import AMOUNT
+from p2pgrid.cli.passphrase import given_passphrase, passphrase_option, post_unlocked
+from p2pgrid.cli.wallet_keys import backup, change_passphrase, create_wallet, restore
+from p2pgrid.cli.wallet_request import request, show_address
+from p2pgrid.errors import BadInput
 from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
-from p2pgrid.units import format_tft
+from p2pgrid.model.address import is_invoice, parse_invoice
+from p2pgrid.units import SECOND_MS, format_tft
+
+DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
+_CSV_COLUMNS = ("time", "kind", "tft", "fee", "counterparty", "operation", "status", "memo")
 
 wallet_option = click.option(
     "--wallet", default="node", show_default=True, help="Which of your accounts."
@@ -36,30 +45,12 @@ def wallet() -> None:
     Examples:
       p2pgrid wallet show
       p2pgrid wallet send 3f9c…01aa 12.5
+      p2pgrid wallet request 12.5 --memo lunch
     """
 
 
-@wallet.command("create", epilog=EXIT_STATUS)
-@click.argument("name")
-@json_option
-@click.pass_obj
-def create_wallet(client: NodeClient, name: str, as_json: bool) -> None:
-    """Make a new account; needs no running node.
-
-    The key is a file in the data directory that only you can read. Whoever has
-    it owns the money; without it the money is lost.
-
-    \b
-    Examples:
-      p2pgrid wallet create savings
-    """
-    with errors_shown():
-        key = keys.create_wallet(client.data, name)
-    made = {"wallet": name, "account": bytes(key.verify_key).hex()}
-    if as_json:
-        print_json(made)
-        return
-    click.echo(f"account {made['account']}\nkey in  {keys.wallet_path(client.data, name)}")
+for command in (create_wallet, change_passphrase, backup, restore, show_address, request):
+    wallet.add_command(command)
 
 
 @wallet.command("list", epilog=EXIT_STATUS)
@@ -78,7 +69,12 @@ def list_wallets(client: NodeClient, as_json: bool) -> None:
         print_json(*found)
         return
     rows = [
-        {"wallet": one["wallet"], "tft": format_tft(one["balance"]), "account": one["account"]}
+        {
+            "wallet": one["wallet"],
+            "sealed": "yes" if one["is_sealed"] else "-",
+            "tft": format_tft(one["balance"]),
+            "account": one["account"],
+        }
         for one in found
     ]
     print_table(rows, empty="no wallet", right={"tft"})
@@ -89,7 +85,7 @@ def list_wallets(client: NodeClient, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
-    """Show what an account holds. ACCOUNT: the name of a wallet, or any account's id.
+    """Show what an account holds. ACCOUNT: the name of a wallet, or anybody's address or id.
 
     \b
     Examples:
@@ -103,6 +99,7 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
         return
     fields = {
         "account": one["account"],
+        "address": one["address"],
         "balance": f"{format_tft(one['balance'])} TFT",
         "operations": str(one["sequence"]),
     }
@@ -117,31 +114,59 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
 
 @wallet.command("send", epilog=EXIT_STATUS)
 @click.argument("account")
-@click.argument("amount", type=AMOUNT)
+@click.argument("amount", type=AMOUNT, required=False)
 @wallet_option
-@click.option("--memo", default="", help="At most 64 bytes, for everybody to read.")
+@click.option("--memo", help="At most 64 bytes, for everybody to read.")
+@passphrase_option
 @yes_option
 @json_option
 @click.pass_obj
 def send(  # noqa: PLR0913, PLR0917 - one for each option
-    client: NodeClient, account: str, amount: int, wallet: str, memo: str, yes: bool, as_json: bool
-) -> None:
+    client: NodeClient, account: str, amount: int | None, wallet: str, memo: str | None,
+    descriptor: int | None, yes: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Pay AMOUNT TFT to ACCOUNT; done when a quorum of witnesses has certified it.
+
+    ACCOUNT is an address, an id, one of your wallets, or an invoice, which may say the amount.
 
     \b
     Examples:
-      p2pgrid wallet send 3f9c…01aa 12.5
+      p2pgrid wallet send tft1qq… 12.5
       p2pgrid wallet send 3f9c…01aa 0.0000001 --wallet savings --yes
+      p2pgrid wallet send 'tft:tft1qq…?amount=12.5&memo=lunch'
     """
-    confirm(f"Send {format_tft(amount)} TFT from {wallet!r} to {account}?", yes=yes or as_json)
-    body = {"account": account, "amount": amount, "wallet": wallet, "memo": memo}
     with errors_shown():
-        done = client.post("/payments", body)
+        if is_invoice(account):
+            account, amount, memo = _asked(client, account, amount, memo)
+        if amount is None:
+            raise BadInput("how much? give AMOUNT after the account, in TFT")
+        given = given_passphrase(descriptor)
+    about = f", memo {memo!r}" if memo else ""
+    question = f"Send {format_tft(amount)} TFT from {wallet!r} to {account}{about}?"
+    confirm(question, yes=yes or as_json)
+    body = {"account": account, "amount": amount, "wallet": wallet, "memo": memo or ""}
+    with errors_shown():
+        done = post_unlocked(client, "/payments", body, given)
     if as_json:
         print_json(done)
         return
     click.echo(f"certified: operation {done['operation']}")
     click.echo(f"balance    {format_tft(done['balance'])} TFT")
+
+
+def _asked(
+    client: NodeClient, text: str, amount: int | None, memo: str | None
+) -> tuple[str, int | None, str]:
+    """Account, amount and memo of an invoice. Raises BadInput: not what is typed beside it."""
+    invoice = parse_invoice(text)
+    if invoice.amount is not None and amount not in (None, invoice.amount):
+        raise BadInput(f"the invoice asks for {format_tft(invoice.amount)} TFT; leave AMOUNT out")
+    if invoice.memo and memo not in (None, invoice.memo):
+        raise BadInput(f"the invoice says {invoice.memo!r} already; leave --memo out")
+    if invoice.grid is not None and invoice.grid.hex() != client.get("/status")["network"]:
+        raise BadInput("the invoice is of another grid; paying here would not reach whoever asks")
+    wanted = amount if invoice.amount is None else invoice.amount
+    return invoice.account.hex(), wanted, invoice.memo or memo or ""
 
 
 @wallet.command("history", epilog=EXIT_STATUS)
@@ -150,22 +175,53 @@ def send(  # noqa: PLR0913, PLR0917 - one for each option
     "--limit", type=click.IntRange(1, LISTED_MAX), default=HISTORY_LISTED, show_default=True,
     help="At most so many.",
 )  # fmt: skip
+@click.option("--since", type=DAY, help="From this day or time on, UTC: 2027-01-31, …T12:00:00.")
+@click.option("--before", type=DAY, help="Up to this day or time, UTC.")
+@click.option("--kind", help="Only operations of one kind: transfer, open-escrow, …")
+@click.option("--with", "other", metavar="ACCOUNT", help="Only what went to or came from it.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for a spreadsheet.")
 @json_option
 @click.pass_obj
-def history(client: NodeClient, account: str, limit: int, as_json: bool) -> None:
+def history(  # noqa: PLR0913, PLR0917 - one for each option
+    client: NodeClient, account: str, limit: int, since: datetime | None, before: datetime | None,
+    kind: str | None, other: str | None, as_csv: bool, as_json: bool,
+) -> None:  # fmt: skip
     """List what went in and out of an account, the newest first.
 
     \b
     Examples:
       p2pgrid wallet history
-      p2pgrid wallet history savings --json
+      p2pgrid wallet history savings --since 2027-01-01 --kind transfer --json
+      p2pgrid wallet history --before 2027-01-01 --limit 10000 --csv > 2026.csv
     """
+    query = {"since_ms": _unix_ms(since), "before_ms": _unix_ms(before), "kind": kind}
+    asked = {name: value for name, value in {**query, "with": other}.items() if value is not None}
     with errors_shown():
-        found = client.get(f"/accounts/{segment(account)}/history", limit=limit)
+        found = client.get(f"/accounts/{segment(account)}/history", limit=limit, **asked)
     if as_json:
         print_json(*found)
-        return
-    print_table([_history_row(one) for one in found], empty="nothing yet", right={"tft", "fee"})
+    elif as_csv:
+        print_csv(_CSV_COLUMNS, [_csv_row(one) for one in found])
+    else:
+        rows = [_history_row(one) for one in found]
+        print_table(rows, empty="nothing yet" if not asked else "nothing", right={"tft", "fee"})
+
+
+def _unix_ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * SECOND_MS)
+
+
+def _csv_row(one: dict[str, Any]) -> dict[str, str]:
+    return {
+        "time": one["time"],
+        "kind": one["kind"],
+        "tft": format_tft(one["amount"]),
+        "fee": format_tft(one["fee"]),
+        "counterparty": one["counterparty"] or "",
+        "operation": one["operation"],
+        "status": one["status"],
+        "memo": one["memo"],
+    }
 
 
 def _history_row(one: dict[str, Any]) -> dict[str, str]:

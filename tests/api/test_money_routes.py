@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from p2pgrid import keys
-from p2pgrid.errors import BadInput, InsufficientBalance, NotFound
+from p2pgrid.errors import BadInput, InsufficientBalance, Locked, NotFound
 from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.model.ids import RecordId
+from p2pgrid.sealed_key import Cost
 from p2pgrid.units import TimestampMs
 from tests.api.grid import BALANCE, GENESIS, ApiGrid
 
@@ -112,3 +113,48 @@ async def test_the_ledger_is_told_alike_by_both(grid: ApiGrid) -> None:
         [],
         [],
     ]
+
+
+async def test_a_sealed_wallet_pays_by_its_passphrase_only(grid: ApiGrid) -> None:
+    data = grid.consumer.services.data
+    made = keys.create_wallet(data, "safe", passphrase="x", cost=Cost(1, 8192))
+    await grid.consumer.post("/payments", {"account": "safe", "amount": 1000})
+    body = {"account": "node", "amount": 5, "wallet": "safe"}
+
+    with pytest.raises(Locked, match="give its passphrase"):
+        await grid.consumer.post("/payments", body)
+    with pytest.raises(BadInput, match="passphrase is wrong"):
+        await grid.consumer.post("/payments", {**body, "passphrase": "y"})
+    await grid.consumer.post("/payments", {**body, "passphrase": "x"})
+
+    listed = {one["wallet"]: one for one in await grid.consumer.get("/wallets")}
+    assert listed["safe"]["balance"] == 1000 - 5 - FEE
+    assert listed["safe"]["account"] == bytes(made.verify_key).hex()
+    assert (listed["safe"]["is_sealed"], listed["node"]["is_sealed"]) == (True, False)
+
+
+async def test_an_address_is_as_good_as_an_id(grid: ApiGrid) -> None:
+    address = (await grid.node.get("/accounts/node"))["address"]
+
+    await grid.consumer.post("/payments", {"account": address.upper(), "amount": 17})
+
+    assert (await grid.consumer.get(f"/accounts/{address}"))["balance"] == 17
+    with pytest.raises(BadInput, match="copy it again"):
+        await grid.consumer.post("/payments", {"account": address[:-1] + "b", "amount": 1})
+
+
+async def test_a_history_is_filtered_before_it_is_cut(grid: ApiGrid) -> None:
+    keys.create_wallet(grid.consumer.services.data, "savings")
+    for amount, to in ((1, "savings"), (2, grid.node.identity), (3, grid.node.identity)):
+        await grid.consumer.post("/payments", {"account": to, "amount": amount})
+
+    async def amounts(**query: object) -> list[int]:
+        found = await grid.consumer.get("/accounts/node/history", limit=1, **query)
+        return [-one["amount"] for one in found]
+
+    assert await amounts(**{"with": "savings"}) == [1]
+    assert await amounts(**{"with": grid.node.identity}) == [3]
+    assert await amounts(kind="transfer") == [3]
+    assert await amounts(kind="mint") == []
+    assert await amounts(before_ms=1) == []
+    assert await amounts(since_ms=1) == [3]

@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
-from p2pgrid import keys
 from p2pgrid.cli.wallet import wallet
-from p2pgrid.errors import InsufficientBalance
-from p2pgrid.units import TFT
+from p2pgrid.errors import InsufficientBalance, Locked
+from p2pgrid.model.address import Invoice, format_account, format_invoice
+from p2pgrid.model.ids import AccountId, NetworkId
+from p2pgrid.units import TFT, Amount
 from tests.cli.node import FakeClient, run
 
 ACCOUNT = "3f9c01aa" * 8
 VIEW: dict[str, Any] = {
     "account": ACCOUNT, "balance": 125_000_001, "sequence": 3, "head": "00" * 32, "pending": None,
-    "is_convicted": False, "agreeing": 1, "asked": 1,
+    "is_convicted": False, "agreeing": 1, "asked": 1, "address": format_account(b"\x3f" * 32),
 }  # fmt: skip
 ENTRY: dict[str, Any] = {
     "time": "2027-01-17T02:35:53Z", "kind": "transfer", "amount": -15_000_000, "fee": 100,
@@ -95,19 +96,83 @@ def test_too_little_money_is_one_line() -> None:
     assert result.stderr == "Error: account 3f9c holds 1 TFT\n"
 
 
-def test_a_wallet_needs_no_node_and_is_never_written_over(tmp_path: Any) -> None:
-    client = FakeClient(data=tmp_path)
-
-    made = json.loads(run(wallet, "create", "savings", "--json", client=client).stdout)
-    again = run(wallet, "create", "savings", client=client)
-
-    assert made["account"] == bytes(keys.open_wallet(tmp_path, "savings").verify_key).hex()
-    assert again.exit_code == 2
-    assert "never written over" in again.stderr
-    assert run(wallet, "create", "../x", client=client).exit_code == 2
-
-
 def test_wallets_are_listed_with_what_they_hold() -> None:
-    client = FakeClient({"/wallets": [{**VIEW, "wallet": "node"}]})
+    client = FakeClient({"/wallets": [{**VIEW, "wallet": "node", "is_sealed": False}]})
 
-    assert f"node    12.5000001  {ACCOUNT}" in run(wallet, "list", client=client).stdout
+    assert f"node    -       12.5000001  {ACCOUNT}" in run(wallet, "list", client=client).stdout
+
+
+def test_a_history_is_asked_for_by_day_kind_and_counterparty() -> None:
+    client = FakeClient({"/accounts/node/history": [ENTRY]})
+    words = ["--since", "2027-01-01", "--before", "2027-02-01T12:00:00Z", "--kind", "transfer"]
+
+    assert run(wallet, "history", *words, "--with", "savings", client=client).exit_code == 0
+
+    asked = {
+        "limit": 50, "since_ms": 1_798_761_600_000, "before_ms": 1_801_483_200_000,
+        "kind": "transfer", "with": "savings",
+    }  # fmt: skip
+    assert client.calls == [("/accounts/node/history", asked)]
+
+
+def test_a_history_as_csv_runs_nothing_in_a_spreadsheet() -> None:
+    entries = [{**ENTRY, "memo": '=HYPERLINK("http://x")'}, {**ENTRY, "memo": "a,b"}]
+    client = FakeClient({"/accounts/node/history": entries})
+
+    heading, first, second = run(wallet, "history", "--csv", client=client).stdout.splitlines()
+
+    assert heading == "time,kind,tft,fee,counterparty,operation,status,memo"
+    assert first.endswith('"\'=HYPERLINK(""http://x"")"')
+    assert ",-1.5000000," in first
+    assert second.endswith('"a,b"')
+
+
+def test_an_invoice_says_whom_how_much_and_what_for() -> None:
+    network = "ab" * 16
+    invoice = Invoice(
+        AccountId(bytes.fromhex(ACCOUNT)), Amount(15_000_000), "lunch",
+        NetworkId(bytes.fromhex(network)),
+    )  # fmt: skip
+    answers = {
+        "/payments": {"operation": "77f0" * 16, "balance": 1},
+        "/status": {"network": network},
+    }
+    client = FakeClient(answers)
+
+    assert run(wallet, "send", format_invoice(invoice), "--yes", client=client).exit_code == 0
+
+    body = {"account": ACCOUNT, "amount": 15_000_000, "wallet": "node", "memo": "lunch"}
+    assert client.calls[-1] == ("/payments", body)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["2"], "leave AMOUNT out"), (["--memo", "x"], "leave --memo out"), ([], "another grid")],
+)
+def test_an_invoice_is_paid_as_it_is_or_not_at_all(words: list[str], message: str) -> None:
+    account, grid = AccountId(bytes.fromhex(ACCOUNT)), NetworkId(bytes(16))
+    text = format_invoice(Invoice(account, Amount(1), "lunch", grid))
+    client = FakeClient({"/status": {"network": "ab" * 16}})
+
+    result = run(wallet, "send", text, *words, "--yes", client=client)
+
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert all(path != "/payments" for path, _ in client.calls)
+
+
+def test_a_payment_without_an_amount_asks_how_much() -> None:
+    result = run(wallet, "send", ACCOUNT, "--yes")
+
+    assert result.exit_code == 2
+    assert "how much?" in result.stderr
+
+
+def test_a_sealed_wallet_without_a_terminal_names_the_ways() -> None:
+    client = FakeClient({"/payments": Locked("the wallet 'savings' is sealed")})
+
+    result = run(wallet, "send", ACCOUNT, "1", "--wallet", "savings", "--yes", client=client)
+
+    assert result.exit_code == 2
+    assert "--passphrase-fd" in result.stderr
+    assert "P2PGRID_PASSPHRASE" in result.stderr

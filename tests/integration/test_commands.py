@@ -64,14 +64,16 @@ def test_money_is_sent_and_told(grid: LiveGrid) -> None:
 
 def test_a_second_wallet_holds_and_sends(grid: LiveGrid) -> None:
     data = grid.processes.consumer.data
-    made = json.loads(p2pgrid(data, "wallet", "create", "savings", "--json", check=True).stdout)
+    made = json.loads(
+        p2pgrid(data, "wallet", "create", "savings", "--plain", "--json", check=True).stdout
+    )
     p2pgrid(data, "wallet", "send", "savings", "2", "--yes", check=True)
     words = ["wallet", "send", "node", "1", "--wallet", "savings", "--yes"]
     p2pgrid(data, *words, check=True)
     left = grid.consumer.get(f"/accounts/{made['account']}")["balance"]
     assert 0 < left < TFT
 
-    again = p2pgrid(data, "wallet", "create", "savings")
+    again = p2pgrid(data, "wallet", "create", "savings", "--plain")
     assert again.returncode == 2
     assert "never written over" in again.stderr
 

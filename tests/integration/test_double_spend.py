@@ -46,7 +46,7 @@ async def submit_everywhere(
 async def test_two_spends_of_one_slot(grid: LiveGrid, with_restart: bool) -> None:
     name = f"cheat{secrets.token_hex(4)}"
     data = grid.processes.consumer.data
-    p2pgrid(data, "wallet", "create", name, check=True)
+    p2pgrid(data, "wallet", "create", name, "--plain", check=True)
     p2pgrid(data, "wallet", "send", name, "10", "--yes", check=True)
     key = keys.open_wallet(data, name)
     cheat = AccountId(bytes(key.verify_key))
