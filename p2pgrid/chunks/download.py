@@ -110,6 +110,7 @@ class Download:
         if isinstance(error, PeerError):
             log.warning("%s is not asked for chunks any more: %s", short(link.holder), error)
             self._swarm.broke_protocol(link.holder)
+            self._network.blame(link.holder)
         elif self._swarm.owes(link.holder):
             log.info("fetching chunks from %s failed: %s", short(link.holder), error)
             self._swarm.failed(link.holder, trio.current_time())
@@ -180,6 +181,7 @@ class Download:
         except BadChunk as error:
             log.warning("%s is not asked for chunks any more: %s", short(holder), error)
             self._swarm.lied(holder, [blob.chunk for blob in blobs])
+            self._network.blame(holder)
         except GridError as error:
             self._error = error
         else:

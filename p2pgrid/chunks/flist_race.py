@@ -8,7 +8,14 @@ import trio
 
 from p2pgrid.chunks.chunk_store import ChunkStore
 from p2pgrid.chunks.messages import Answer, Body, FlistAnswer, FlistRequest, Request
-from p2pgrid.errors import BrokenProtocol, GridError, NotFound, StoreFailed, Unreachable
+from p2pgrid.errors import (
+    BrokenProtocol,
+    GridError,
+    NotFound,
+    PeerError,
+    StoreFailed,
+    Unreachable,
+)
 from p2pgrid.limits.chunks import (
     FLIST_BYTES_PER_SECOND_MIN,
     FLIST_HEDGE_SECONDS,
@@ -113,6 +120,8 @@ class FlistRace:
                 short(self._flist), short(attempt.holder), error,
             )  # fmt: skip
             self._failures[attempt.holder] = error
+            if isinstance(error, PeerError):
+                self._network.blame(attempt.holder)
             if attempt in self._running:
                 self._running.remove(attempt)
             attempt.ended.set()

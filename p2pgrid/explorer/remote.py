@@ -35,7 +35,7 @@ from p2pgrid.limits.explorer import (
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
-from p2pgrid.net.network import Method, Network
+from p2pgrid.net.network import Method, Network, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode
@@ -170,12 +170,11 @@ class RemoteExplorer:
         skip = 0
         for _ in range(QUERY_PAGES_MAX):
             page = await self._request(peer, Query(question, skip))
-            if len(page.records) > _RECORDS_MAX or (page.rows_left and not page.rows):
-                raise BrokenProtocol("a page holds some rows, and no more than fit in it")
-            for envelope in page.records:
-                signed = verify_record(envelope, self._network_id)
-                if signed is not None:
-                    records.append(signed)
+            with blaming(self._network, peer):
+                if len(page.records) > _RECORDS_MAX or (page.rows_left and not page.rows):
+                    raise BrokenProtocol("a page holds some rows, and no more than fit in it")
+                verified = [verify_record(one, self._network_id) for one in page.records]
+            records += [signed for signed in verified if signed is not None]
             skip += page.rows
             if not page.rows_left or (rows_max is not None and skip >= rows_max):
                 break
@@ -202,7 +201,8 @@ class RemoteExplorer:
     async def _request(self, peer: NodeId, query: Query) -> Page:
         with trio.move_on_after(REQUEST_SECONDS_MAX):
             answer = await self._network.request(peer, Method.EXPLORER_QUERY, encode(query))
-            return decode(Page, answer, bytes_max=_PAGE_BYTES_MAX)
+            with blaming(self._network, peer):
+                return decode(Page, answer, bytes_max=_PAGE_BYTES_MAX)
         raise Unreachable(f"no answer within {REQUEST_SECONDS_MAX:g} s")
 
     async def _ask_several(self, ask: Callable[[NodeId], Awaitable[_T]]) -> list[_T]:

@@ -39,7 +39,7 @@ from p2pgrid.limits.explorer import (
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
-from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict
+from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode, kind_of
@@ -278,12 +278,13 @@ class ExplorerService:
         while (request := pull.next_request()) is not None:
             with trio.fail_after(REQUEST_SECONDS_MAX):
                 reply = await self._network.request(peer, Method.RECONCILE_EXPLORER, request)
-            for number, envelope in enumerate(pull.receive(reply)):
-                if number % PULL_VERIFY_BATCH == 0:
-                    await trio.lowlevel.checkpoint()
-                signed = verify_record(envelope, self._network_id)
-                if signed is not None and self._archive.admit(signed).refusal is None:
-                    taken += 1
+            with blaming(self._network, peer):
+                for number, envelope in enumerate(pull.receive(reply)):
+                    if number % PULL_VERIFY_BATCH == 0:
+                        await trio.lowlevel.checkpoint()
+                    signed = verify_record(envelope, self._network_id)
+                    if signed is not None and self._archive.admit(signed).refusal is None:
+                        taken += 1
         if taken:
             log.debug("%d records from %s", taken, short(peer))
         return pull.is_partial and taken > 0

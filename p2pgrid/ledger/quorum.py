@@ -27,6 +27,7 @@ from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, Equivocation, Reason, VoteAnswer
 from p2pgrid.model.ids import NodeId, RecordId, short
 from p2pgrid.model.operation import Operation
+from p2pgrid.net.network import blaming
 from p2pgrid.units import SECOND_MS, TimestampMs
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import Signed, verify
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 class Surroundings(Protocol):
     """What the quorum needs from the ledger service around it."""
+
+    def blame(self, peer: NodeId) -> None:
+        """A witness answered with what is invalid."""
+        ...
 
     async def ask_witness(self, witness: NodeId, body: bytes) -> bytes:
         """Have one witness vote. Raises GridError."""
@@ -231,10 +236,11 @@ class Quorum:
         try:
             with trio.fail_after(WITNESS_ANSWER_SECONDS_MAX):
                 data = await self._around.ask_witness(witness, body)
-            answer = decode(VoteAnswer, data, bytes_max=FRAME_BYTES_MAX)
-            for batch in answer.certified:
-                await self._around.learn(batch)
-            effects = self._entry.receive(proposal, witness, answer, self._now_ms())
+            with blaming(self._around, witness):
+                answer = decode(VoteAnswer, data, bytes_max=FRAME_BYTES_MAX)
+                for batch in answer.certified:
+                    await self._around.learn(batch)
+                effects = self._entry.receive(proposal, witness, answer, self._now_ms())
         except (GridError, trio.TooSlowError) as error:
             level = logging.WARNING if isinstance(error, PeerError) else logging.DEBUG
             log.log(level, "witness %s gives no vote: %r", short(witness), error)

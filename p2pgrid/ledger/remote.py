@@ -59,7 +59,7 @@ from p2pgrid.model.certificate import CertifiedOperation, Equivocation
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
 from p2pgrid.model.operation import Operation, Payload
-from p2pgrid.net.network import Method, Network
+from p2pgrid.net.network import Method, Network, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode
@@ -124,8 +124,9 @@ class RemoteLedger:
                 data = await self._request(
                     peer, Method.LEDGER_SUBMIT, signed.envelope, SUBMIT_SECONDS_MAX + 5
                 )
-                proof = decode(CertifiedOperation, data, bytes_max=FRAME_BYTES_MAX)
-                identity, _ = verify_proof(proof, self._witnesses, self._network_id)
+                with blaming(self._network, peer):
+                    proof = decode(CertifiedOperation, data, bytes_max=FRAME_BYTES_MAX)
+                    identity, _ = verify_proof(proof, self._witnesses, self._network_id)
             except Conflicting:
                 raise
             except Refused as refusal:
@@ -226,7 +227,8 @@ class RemoteLedger:
         async def ask(peer: NodeId) -> tuple[Account, bool]:
             query = AccountQuery(account=account)
             report = await self._ask(peer, Method.LEDGER_ACCOUNT, query, AccountReport)
-            found = account_of_report(report, account, self._witnesses, self._network_id)
+            with blaming(self._network, peer):
+                found = account_of_report(report, account, self._witnesses, self._network_id)
             return found, report.conviction is not None
 
         answers = await self._ask_several(ask)
@@ -238,7 +240,8 @@ class RemoteLedger:
     async def _escrow(self, query: EscrowQuery) -> Escrow | None:
         async def ask(peer: NodeId) -> Escrow | None:
             report = await self._ask(peer, Method.LEDGER_ESCROW, query, EscrowReport)
-            return escrow_of_report(report, query, self._witnesses, self._network_id)
+            with blaming(self._network, peer):
+                return escrow_of_report(report, query, self._witnesses, self._network_id)
 
         found = [escrow for escrow in await self._ask_several(ask) if escrow is not None]
         return max(found, key=_known_of, default=None)
@@ -248,8 +251,9 @@ class RemoteLedger:
         for _ in range(EVIDENCE_PAGES_MAX):
             query = EvidenceQuery(after=found[-1].culprit if found else b"")
             report = await self._ask(peer, Method.LEDGER_EVIDENCE, query, EvidenceReport)
-            for evidence in report.evidence:
-                verify_evidence(evidence, [self._witnesses], self._network_id)
+            with blaming(self._network, peer):
+                for evidence in report.evidence:
+                    verify_evidence(evidence, [self._witnesses], self._network_id)
             found += report.evidence
             if report.is_last or not report.evidence:
                 break
@@ -257,7 +261,8 @@ class RemoteLedger:
 
     async def _ask(self, peer: NodeId, method: Method, query: object, answer: type[_M]) -> _M:
         data = await self._request(peer, method, encode(query), REQUEST_SECONDS_MAX)
-        return decode(answer, data, bytes_max=FRAME_BYTES_MAX)
+        with blaming(self._network, peer):
+            return decode(answer, data, bytes_max=FRAME_BYTES_MAX)
 
     async def _request(
         self, peer: NodeId, method: Method, body: bytes, seconds_max: float

@@ -24,7 +24,7 @@ from p2pgrid.limits.net import CONNECTIONS_MAX, GOSSIP_BYTES_MAX, REQUEST_SECOND
 from p2pgrid.limits.wire import RECORD_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, Equivocation
 from p2pgrid.model.ids import NodeId, short
-from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict
+from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict, blaming
 from p2pgrid.wire.codec import decode, encode
 
 log = logging.getLogger(__name__)
@@ -216,11 +216,12 @@ class Replication:
         while (request := pull.next_request()) is not None:
             with trio.fail_after(REQUEST_SECONDS_MAX):
                 reply = await self._network.request(peer, Method.RECONCILE_LEDGER, request)
-            for data in pull.receive(reply):
-                await trio.lowlevel.checkpoint()  # a batch takes milliseconds
-                if self._take(data):
-                    taken += 1
-                    patience.deadline = trio.current_time() + LEDGER_PULL_SECONDS_MAX
+            with blaming(self._network, peer):
+                for data in pull.receive(reply):
+                    await trio.lowlevel.checkpoint()  # a batch takes milliseconds
+                    if self._take(data):
+                        taken += 1
+                        patience.deadline = trio.current_time() + LEDGER_PULL_SECONDS_MAX
         if taken:
             log.debug("%d batches from %s", taken, short(peer))
         return pull.is_partial and taken > 0

@@ -219,6 +219,10 @@ class LedgerService:
         """Return when an operation of ours is certified; raises as `Quorum.certify`."""
         await self._quorum.certify(signed)
 
+    def blame(self, peer: NodeId) -> None:
+        """See `quorum.Surroundings`."""
+        self._network.blame(peer)
+
     async def ask_witness(self, witness: NodeId, body: bytes) -> bytes:
         """Have one witness vote, which may be this node. Raises GridError."""
         if witness == self._network.id:

@@ -135,8 +135,8 @@ GOSSIP_CHECK_SECONDS = 10.0
 FAULTS_BURST = 16
 """What a peer may do wrong at once before it is shunned, in weights of `standing.Fault`."""
 
-FAULTS_FORGIVEN_PER_SECOND = 0.1
-"""How fast a peer's standing recovers."""
+FAULTS_FORGIVEN_PER_SECOND = 0.02
+"""How fast a peer's standing recovers: one that answers every pull with garbage is shunned."""
 
 FAULTY_PEERS_MAX = 4096
 """Peers whose faults are remembered, connected or not; the oldest are forgiven first."""

@@ -5,13 +5,15 @@ Two adapters pass one contract suite: `libp2p` (TCP, Noise, Yamux) and `memory`
 imports libp2p.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Protocol
 
 import trio
 
+from p2pgrid.errors import PeerError
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.links import Link
 
@@ -208,3 +210,20 @@ class Network(Protocol):
     def serve_bulk(self, handler: BulkHandler) -> None:
         """Serve bulk connections from now on. Once."""
         ...
+
+
+class _Blaming(Protocol):
+    def blame(self, peer: NodeId) -> None: ...
+
+
+@contextmanager
+def blaming(network: _Blaming, peer: NodeId) -> Generator[None]:
+    """Blame `peer` for a `PeerError` of the block, which looks at what it answered.
+
+    Not around `request` itself: what that raises may be the peer's word on our question.
+    """
+    try:
+        yield
+    except PeerError:
+        network.blame(peer)
+        raise

@@ -148,21 +148,25 @@ async def test_a_node_that_speaks_too_often_is_not_forwarded(
 
 
 @pytest.mark.parametrize(
-    "lie",
+    ("lie", "is_fault"),
     [
-        lambda question: b"garbage",
-        lambda question: encode(Digests(bytes(7))),
-        lambda question: encode(Ids(bytes(32), is_last=False)),
-        lambda question: _lie_by_the_book(question, b"garbage"),
-        lambda question: _lie_by_the_book(question, announced(5, time_ms=1).envelope),
-        lambda question: _lie_by_the_book(
-            question, announced(5, grid=NetworkId(bytes(16))).envelope
+        (lambda question: b"garbage", True),
+        (lambda question: encode(Digests(bytes(7))), True),
+        (lambda question: encode(Ids(bytes(32), is_last=False)), True),
+        (lambda question: _lie_by_the_book(question, b"garbage"), True),
+        (lambda question: _lie_by_the_book(question, announced(5, time_ms=1).envelope), False),
+        (
+            lambda question: _lie_by_the_book(
+                question, announced(5, grid=NetworkId(bytes(16))).envelope
+            ),
+            True,
         ),
     ],
 )
 async def test_a_peer_that_answers_pulls_with_lies_changes_nothing(
-    lie: Callable[[object], bytes], autojump_clock: trio.testing.MockClock
+    lie: Callable[[object], bytes], is_fault: bool, autojump_clock: trio.testing.MockClock
 ) -> None:
+    """And is blamed for it, unless it is only late."""
     async with open_grid(1, 2) as grid:
         liar = await grid.world.join(66)
 
@@ -176,6 +180,11 @@ async def test_a_peer_that_answers_pulls_with_lies_changes_nothing(
         assert grid.are_equal()
         assert len(grid.explorers[1].view) == 1
         assert grid.explorers[1].pulls > 3
+        faults = [
+            link.faults for link in grid.explorers[1]._network.links() if link.peer == liar.id
+        ]
+        is_blamed = not faults or faults[0] > 0
+        assert is_blamed == is_fault
 
 
 async def test_peers_that_never_answer_hold_up_nothing(
