@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from p2pgrid.api.answers import error_answer, fault_answer, no_such_route
 from p2pgrid.api.control_socket import Starting, serve_on_socket
+from p2pgrid.api.explorer_routes import ExplorerRoutes
 from p2pgrid.api.flist_routes import FlistRoutes
 from p2pgrid.api.grid_routes import GridRoutes
 from p2pgrid.api.money_routes import MoneyRoutes
@@ -38,6 +39,7 @@ def make_app(services: Services) -> Starlette:
         "/peers": grid.peers,
         "/nodes": grid.nodes,
         "/nodes/{node:path}": grid.node,
+        "/explorer": ExplorerRoutes(services).status,
         "/farms": grid.farms,
         "/farms/{farm:path}": grid.farm,
         "/wallets": money.wallets,

@@ -17,6 +17,7 @@ from p2pgrid.cli.nearest import NearestGroup
 COMMANDS = {
     "node": "Be a node of the grid.",
     "nodes": "Look for capacity that nodes of the grid offer.",
+    "explorer": "See how much of the grid this node knows, and draw it.",
     "farms": "Look for farms; create and change your own.",
     "grid": "Found a grid of your own, or look at one.",
     "wallet": "Hold and send TFT.",

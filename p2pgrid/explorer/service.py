@@ -25,6 +25,7 @@ from p2pgrid.explorer.pace import Pace
 from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodeSort, NodeView
 from p2pgrid.explorer.questions import Page, Query, Submit, page_of
 from p2pgrid.explorer.records import HUB_KINDS, ExplorerRecord, verify_record
+from p2pgrid.explorer.status import ExplorerStatus, status_of
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
@@ -39,7 +40,7 @@ from p2pgrid.limits.explorer import (
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
-from p2pgrid.net.network import Method, Network, PeerUp, Topic, Verdict, blaming
+from p2pgrid.net.network import Method, Network, PeerDown, PeerUp, Topic, Verdict, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode, kind_of
@@ -84,6 +85,10 @@ class ExplorerService:
         """Peers that came up and were not pulled from yet, in order."""
         self._wake = trio.Event()
         self._recheck = trio.Event()
+        self._pulled_ms: dict[NodeId, TimestampMs] = {}
+        """When each connected peer was last pulled from to the end."""
+        self._heard_ms: TimestampMs | None = None
+        """When something new was heard last."""
         self.pulls = 0
         """Pulls that went through to the end."""
         self.pulled = trio.Event()
@@ -121,6 +126,16 @@ class ExplorerService:
     def holders(self, flist: FlistId) -> tuple[NodeId, ...]:
         """Nodes that can serve `flist`, sorted by id."""
         return self.view.holders(flist, now_ms=self._now_ms())
+
+    def status(self) -> ExplorerStatus:
+        """How complete and how fresh the view is."""
+        return status_of(
+            self.view,
+            self._network.peers(),
+            pulled_ms=self._pulled_ms,
+            heard_ms=self._heard_ms,
+            now_ms=self._now_ms(),
+        )
 
     # --- speaking ---------------------------------------------------------------------------------
 
@@ -216,8 +231,14 @@ class ExplorerService:
         is_news = self.view.refusal(signed, now_ms) is None
         if is_news and not self._pace.take(register_key(signed), now_ms):
             return Verdict.IGNORE  # a pull brings it later, if it is still the newest then
-        admission = self._archive.admit(signed)
-        return Verdict.ACCEPT if admission.refusal is None else Verdict.IGNORE
+        return Verdict.ACCEPT if self._take(signed, now_ms) else Verdict.IGNORE
+
+    def _take(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> bool:
+        """Whether a verified record is news, and now part of the view."""
+        is_taken = self._archive.admit(signed).refusal is None
+        if is_taken:
+            self._heard_ms = now_ms
+        return is_taken
 
     async def _watch_peers(self, events: trio.MemoryReceiveChannel[object]) -> None:
         async for event in events:
@@ -225,6 +246,8 @@ class ExplorerService:
                 self._joined[event.peer] = None
                 self._wake.set()
                 self._wake = trio.Event()
+            elif isinstance(event, PeerDown):
+                self._pulled_ms.pop(event.peer, None)
 
     async def _expire(self) -> None:
         while True:
@@ -268,6 +291,8 @@ class ExplorerService:
         except (GridError, trio.TooSlowError) as error:
             log.debug("pulling from %s: %r", short(peer), error)
             return
+        if peer in self._network.peers():
+            self._pulled_ms[peer] = self._now_ms()
         self.pulls += 1
         self.pulled.set()
 
@@ -283,7 +308,7 @@ class ExplorerService:
                     if number % PULL_VERIFY_BATCH == 0:
                         await trio.lowlevel.checkpoint()
                     signed = verify_record(envelope, self._network_id)
-                    if signed is not None and self._archive.admit(signed).refusal is None:
+                    if signed is not None and self._take(signed, self._now_ms()):
                         taken += 1
         if taken:
             log.debug("%d records from %s", taken, short(peer))

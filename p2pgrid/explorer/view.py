@@ -128,6 +128,10 @@ class View:
         """About what all records held take of memory."""
         return sum(shelf.memory_bytes for shelf in self._shelves.values())
 
+    def counts(self) -> dict[RecordKind, int]:
+        """How many records of each kind are held."""
+        return {kind: len(shelf) for kind, shelf in self._shelves.items()}
+
     def get(self, key: RegisterKey) -> Signed[ExplorerRecord] | None:
         """The newest record of a register."""
         return self._registers.get(key)
