@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from p2pgrid.flist.logins import read_logins
 from p2pgrid.flist.registry import open_registry_image
 from p2pgrid.flist.sources import (
     ArchiveFiles,
@@ -27,7 +28,7 @@ def open_image(source: Source) -> Generator[LayeredImage]:
     """
     match source.kind:
         case "docker":
-            with open_registry_image(source.rest) as image:
+            with open_registry_image(source.rest, logins=read_logins()) as image:
                 yield image
         case "docker-archive":
             yield open_docker_archive(ArchiveFiles(Path(source.rest)))

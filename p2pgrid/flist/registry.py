@@ -2,7 +2,8 @@
 
 Layers are streamed from the registry into the conversion; a broken connection is resumed where
 it broke. Nothing that comes is believed before its digest was verified. Plain HTTP is spoken with
-this machine only, and a registry elsewhere cannot send us to an address of this machine.
+this machine only, and a registry elsewhere cannot send us to an address of this machine. A password
+goes to the registry that it is for, when that asks for it, and to where that has its tokens made.
 """
 
 import ipaddress
@@ -16,6 +17,7 @@ import httpx
 
 from p2pgrid.errors import BadImage, BadInput, NotFound, Refused, Unreachable
 from p2pgrid.flist.documents import parse_document, text
+from p2pgrid.flist.logins import DOCKER_HUB_HOST, Login, Logins
 from p2pgrid.flist.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -45,9 +47,9 @@ _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(?::\d{1,5})?")
 _CHALLENGE = re.compile(r'([a-z]+)="([^"]*)"')
+_NO_LOGINS = Logins()
 _PORT_MAX = 65535
 _DOCKER_HUB = "docker.io"
-_DOCKER_HUB_HOST = "registry-1.docker.io"
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -76,7 +78,7 @@ class Reference:
             first, path = _DOCKER_HUB, rest
         repository, colon, tag = path.partition(":")
         if first == _DOCKER_HUB:
-            first = _DOCKER_HUB_HOST
+            first = DOCKER_HUB_HOST
             repository = repository if "/" in repository else f"library/{repository}"
         tag = tag if colon else "latest"
         is_named = _REPOSITORY.fullmatch(repository) and _TAG.fullmatch(tag)
@@ -96,11 +98,13 @@ class Reference:
 
 
 @contextmanager
-def open_registry_image(name: str, *, pause: Pause = time.sleep) -> Generator["RegistryImage"]:
+def open_registry_image(
+    name: str, *, logins: Logins = _NO_LOGINS, pause: Pause = time.sleep
+) -> Generator["RegistryImage"]:
     """The image `name` of a registry, chosen for our nodes; layers are fetched when read.
 
     Raises:
-        NotFound: no such image, none for our nodes, or not without a login.
+        NotFound: no such image, none for our nodes, or not for this login.
         Unreachable: the registry does not answer, or fails again and again.
         BadInput, BadImage: the name or what comes makes no sense.
     """
@@ -108,7 +112,8 @@ def open_registry_image(name: str, *, pause: Pause = time.sleep) -> Generator["R
     timeout = httpx.Timeout(REGISTRY_SECONDS_MAX)
     # A proxy of the environment is not asked for what runs on this machine.
     with httpx.Client(timeout=timeout, trust_env=not reference.is_here) as client:
-        yield _choose(_Repository(reference, client, pause))
+        login = logins.find(reference.host, reference.repository)
+        yield _choose(_Repository(reference, client, login, pause))
 
 
 class RegistryImage:
@@ -145,13 +150,16 @@ def _choose(repository: "_Repository") -> RegistryImage:
 
 
 class _Repository:
-    """One repository of a registry, with the token for it once one was asked for."""
+    """One repository of a registry, with what opens it once that was asked for."""
 
-    def __init__(self, reference: Reference, client: httpx.Client, pause: Pause) -> None:
+    def __init__(
+        self, reference: Reference, client: httpx.Client, login: Login | None, pause: Pause
+    ) -> None:
         self.reference = reference
         self._client = client
+        self._login = login
         self._pause = pause
-        self._token = ""
+        self._authorization = ""
 
     def read(self, path: str) -> bytes:
         """A whole document. Raises NotFound, Unreachable, BadImage."""
@@ -189,10 +197,10 @@ class _Repository:
         scheme = "http" if self.reference.is_here else "https"
         url = httpx.URL(f"{scheme}://{self.reference.host}/v2/{self.reference.repository}/{path}")
         response = self._follow(url, start)
-        if response.status_code == 401 and not self._token:
+        if response.status_code == 401:  # the first time, or the token has expired meanwhile
             challenge = response.headers.get("www-authenticate", "")
             response.close()
-            self._token = self._ask_token(challenge)
+            self._authorization = self._ask_authorization(challenge)
             response = self._follow(url, start)
         if response.status_code in (200, 206):
             return response
@@ -204,17 +212,22 @@ class _Repository:
         raise Refused(f"registry {self.reference.host} answered {response.status_code}")
 
     def _needs_login(self) -> NotFound:
-        return NotFound(f"no image {self.reference}, or only with a login; those are not supported")
+        if self._login is not None:
+            return NotFound(f"no image {self.reference}, or not for the login {self._login.user!r}")
+        return NotFound(
+            f"no image {self.reference}, or only with a login; run `docker login "
+            f"{self.reference.host}` as the user of this node"
+        )
 
     def _follow(self, url: httpx.URL, start: int) -> httpx.Response:
-        """Send a request, and follow redirects; the token goes to the registry alone."""
+        """Send a request, and follow redirects; what opens it goes to the registry alone."""
         for _ in range(REGISTRY_REDIRECTS_MAX + 1):
             headers = {"Accept": ", ".join(MANIFEST_TYPES + INDEX_TYPES)}
             headers["Accept-Encoding"] = "identity"
             if start:
                 headers["Range"] = f"bytes={start}-"
-            if self._token and url.netloc.decode() == self.reference.host:
-                headers["Authorization"] = f"Bearer {self._token}"
+            if self._authorization and url.netloc.decode() == self.reference.host:
+                headers["Authorization"] = self._authorization
             response = self._send(url, headers)
             if response.status_code not in _REDIRECTS:
                 return response
@@ -244,9 +257,14 @@ class _Repository:
             raise Refused(f"registry {self.reference.host} sends us to {str(url)[:80]}")
         return url
 
-    def _ask_token(self, challenge: str) -> str:
-        """An anonymous token, as the registry says where. Raises NotFound."""
+    def _ask_authorization(self, challenge: str) -> str:
+        """What to show from now on: the login, or a token from where the registry says.
+
+        Raises NotFound.
+        """
         scheme, _, rest = challenge.partition(" ")
+        if scheme.lower() == "basic" and self._login is not None:
+            return self._login.header
         fields = dict(_CHALLENGE.findall(rest))
         if scheme.lower() != "bearer" or "realm" not in fields:
             raise self._needs_login()
@@ -254,14 +272,17 @@ class _Repository:
         url = self._checked(fields["realm"]).copy_merge_params({"scope": scope})
         if "service" in fields:
             url = url.copy_merge_params({"service": fields["service"]})
-        response = self._send(url, {"Accept-Encoding": "identity"})
+        headers = {"Accept-Encoding": "identity"}
+        if self._login is not None:
+            headers["Authorization"] = self._login.header
+        response = self._send(url, headers)
         try:
             if response.status_code != 200:
                 raise self._needs_login()
             document = parse_document(_read_bounded(response), "token")
         finally:
             response.close()
-        return text(document, "token") or text(document, "access_token")
+        return f"Bearer {text(document, 'token') or text(document, 'access_token')}"
 
 
 class _Blob:

@@ -66,6 +66,9 @@ READ_BATCH_CHUNKS = 32
 PROGRESS_BYTES = 4 * MIB
 """How often a long task says how far it is; a person sees no finer steps."""
 
+LOGINS_BYTES_MAX = 1 * MIB
+"""The file with logins at registries; one takes some hundred bytes."""
+
 REGISTRY_SECONDS_MAX = 30.0
 """What an image registry may take to connect, and between two pieces of an answer."""
 

@@ -1,5 +1,7 @@
 """Images that other tools made and moved give the tree that other tools unpack."""
 
+import hashlib
+import json
 import shutil
 import socket
 import stat
@@ -8,17 +10,31 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trio
 
+from p2pgrid.errors import NotFound
 from p2pgrid.flist.service import FlistService, Progress
 from p2pgrid.flist.tree import walk
-from tests.flist.archives import device, directory, hard_link, member, symlink, tar, write_layout
+from tests.flist.archives import (
+    OCI_INDEX,
+    device,
+    directory,
+    hard_link,
+    member,
+    symlink,
+    tar,
+    write_layout,
+)
 
 TOOLS = ("skopeo", "umoci", "docker-registry")
 REGISTRY_SECONDS_MAX = 20.0
+PASSWORD = "open sesame"
+PASSWORD_HASH = "$2b$04$YGV0x1vlqIqsKQSEqbC5teRRFv9TYOSYFlmXkWWwcuirXbEPjoIxy"
 
 
 def ignore(progress: Progress) -> None:
@@ -37,15 +53,14 @@ def tools() -> None:
         pytest.fail(f"{', '.join(missing)} missing; run scripts/setup, or apt-get install them")
 
 
-@pytest.fixture(scope="module")
-def registry(tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def serving(top: Path, settings: str) -> Iterator[str]:
     """Debian's docker-registry on loopback."""
-    top = tmp_path_factory.mktemp("registry")
     with socket.create_server(("127.0.0.1", 0)) as free:
         host = f"127.0.0.1:{free.getsockname()[1]}"
     (top / "config.yml").write_text(
         f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {top}}}}}\n"
-        f"http: {{addr: '{host}'}}\nlog: {{level: error}}\n"
+        f"http: {{addr: '{host}'}}\nlog: {{level: error}}\n{settings}"
     )
     server = subprocess.Popen(
         ["docker-registry", "serve", top / "config.yml"],
@@ -61,6 +76,22 @@ def registry(tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def registry(tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry for everybody."""
+    with serving(tmp_path_factory.mktemp("registry"), "") as host:
+        yield host
+
+
+@pytest.fixture
+def private_registry(tools: None, tmp_path: Path) -> Iterator[str]:
+    """A registry that wants a login."""
+    with TemporaryDirectory() as top:
+        (Path(top) / "users").write_text(f"me:{PASSWORD_HASH}\n")
+        with serving(Path(top), f"auth: {{htpasswd: {{realm: x, path: {top}/users}}}}\n") as host:
+            yield host
 
 
 def is_listening(host: str) -> bool:
@@ -143,6 +174,69 @@ async def test_docker_and_oci_from_everywhere_are_one_flist(
 
     assert len(found) == 5
     assert len(set(found.values())) == 1, found
+
+
+async def test_an_image_of_a_private_registry_is_read_with_the_login_that_skopeo_kept(
+    layout: Path,
+    private_registry: str,
+    service: FlistService,
+    canary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(canary))
+    name = f"docker://{private_registry}/team/app:1"
+    with pytest.raises(NotFound, match="docker login"):
+        await service.convert(name, ignore)
+
+    def push() -> None:
+        file = f"--authfile={canary / 'config.json'}"
+        login = ("--username=me", f"--password={PASSWORD}", "--tls-verify=false")
+        run("skopeo", "login", file, *login, private_registry)
+        run("skopeo", "copy", file, "--dest-tls-verify=false", f"oci:{layout}:latest", name)
+
+    await trio.to_thread.run_sync(push)
+
+    made = await service.convert(name, ignore)
+    assert made.flist == (await service.convert(f"oci:{layout}", ignore)).flist
+
+
+async def test_the_image_for_our_nodes_is_taken_from_an_index_that_skopeo_pushed(
+    layout: Path, registry: str, service: FlistService, canary: Path
+) -> None:
+    other = write_layout(canary / "arm", [tar(member("arm"))], platform=("linux", "arm64"))
+    several = merge_layouts(canary / "several", amd64=layout, arm64=other)
+    name = f"docker://{registry}/team/several:1"
+    await trio.to_thread.run_sync(
+        lambda: run(
+            "skopeo", "copy", "--all", "--dest-tls-verify=false", f"oci:{several}:all", name
+        )
+    )
+
+    made = await service.convert(name, ignore)
+    assert made.flist == (await service.convert(f"oci:{layout}", ignore)).flist
+    assert made.flist == (await service.convert(f"oci:{several}", ignore)).flist
+
+
+def merge_layouts(top: Path, **layouts: Path) -> Path:
+    """One layout whose only image is an index of several, by architecture."""
+    manifests = []
+    for architecture, layout in layouts.items():
+        shutil.copytree(layout, top, dirs_exist_ok=True)
+        (found,) = json.loads((layout / "index.json").read_text())["manifests"]
+        del found["annotations"]
+        manifests.append({**found, "platform": {"os": "linux", "architecture": architecture}})
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
+    data = json.dumps(index).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    (top / "blobs" / "sha256" / digest).write_bytes(data)
+    described = {
+        "mediaType": OCI_INDEX,
+        "digest": f"sha256:{digest}",
+        "size": len(data),
+        "annotations": {"org.opencontainers.image.ref.name": "all"},
+    }
+    (top / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
+    return top
 
 
 def seen(top: Path) -> dict[str, tuple[object, ...]]:

@@ -12,6 +12,7 @@ import pytest
 
 from p2pgrid.errors import BadImage, BadInput, NotFound, Refused, Unreachable
 from p2pgrid.flist.convert import convert_layers
+from p2pgrid.flist.logins import Login, Logins
 from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.registry import Reference, open_registry_image
 from p2pgrid.limits.flist import REGISTRY_ATTEMPTS
@@ -81,11 +82,14 @@ def registry(tmp_path: Path) -> Iterator[FakeRegistry]:
         thread.join()
 
 
-def pull(registry: FakeRegistry, name: str = "team/app:1") -> list[bytes]:
+def pull(
+    registry: FakeRegistry, name: str = "team/app:1", login: Login | None = None
+) -> list[bytes]:
     """Names at the top of the image."""
     pauses: list[float] = []
+    logins = Logins({registry.host: login} if login else {})
     with (
-        open_registry_image(f"{registry.host}/{name}", pause=pauses.append) as image,
+        open_registry_image(f"{registry.host}/{name}", logins=logins, pause=pauses.append) as image,
         Packer(Chunks().put, threads=1) as packer,
     ):
         root, _ = convert_layers(image, packer, lambda done, total: None)
@@ -155,6 +159,80 @@ def test_a_redirect_is_followed_without_the_token(registry: FakeRegistry) -> Non
     elsewhere = [headers for _, headers in registry.asked if "localhost" in headers["Host"]]
     assert len(elsewhere) == 1
     assert "Authorization" not in elsewhere[0]
+
+
+ME = Login("me", "secret")
+BASIC = {"WWW-Authenticate": 'Basic realm="x"'}
+
+
+def test_a_login_is_shown_when_the_registry_asks_for_it(registry: FakeRegistry) -> None:
+    registry.instead = lambda path, headers: (
+        None if headers.get("Authorization") == ME.header else (401, BASIC, b"")
+    )
+
+    assert pull(registry, login=ME) == ALL
+
+
+def test_a_token_is_made_for_the_login(registry: FakeRegistry) -> None:
+    def instead(path: str, headers: dict[str, str]) -> Answer | None:
+        if path.startswith("/token"):
+            is_me = headers.get("Authorization") == ME.header
+            return (200, {}, b'{"token": "t"}') if is_me else (401, {}, b"")
+        realm = f'Bearer realm="http://{registry.host}/token"'
+        is_open = headers.get("Authorization") == "Bearer t"
+        return None if is_open else (401, {"WWW-Authenticate": realm}, b"")
+
+    registry.instead = instead
+
+    assert pull(registry, login=ME) == ALL
+    with pytest.raises(NotFound, match="docker login"):
+        pull(registry)
+
+
+def test_a_token_that_expired_is_replaced(registry: FakeRegistry) -> None:
+    tokens: list[str] = []
+
+    def instead(path: str, headers: dict[str, str]) -> Answer | None:
+        if path.startswith("/token"):
+            tokens.append(f"t{len(tokens)}")
+            return 200, {}, json.dumps({"token": tokens[-1]}).encode()
+        realm = f'Bearer realm="http://{registry.host}/token"'
+        wanted = "Bearer t1" if path == registry.layer else "Bearer t0"
+        is_open = headers.get("Authorization") == wanted or len(tokens) > 1
+        return None if is_open else (401, {"WWW-Authenticate": realm}, b"")
+
+    registry.instead = instead
+
+    assert pull(registry) == ALL
+    assert tokens == ["t0", "t1"]
+
+
+def test_a_login_that_is_refused_is_said_without_its_password(registry: FakeRegistry) -> None:
+    registry.instead = lambda path, headers: (401, BASIC, b"")
+
+    with pytest.raises(NotFound, match="login 'me'") as refused:
+        pull(registry, login=ME)
+
+    assert "secret" not in str(refused.value)
+    assert len(registry.asked) == 2
+
+
+def test_a_password_goes_to_nobody_else(registry: FakeRegistry) -> None:
+    other = registry.host.replace("127.0.0.1", "localhost")
+
+    def instead(path: str, headers: dict[str, str]) -> Answer | None:
+        if "localhost" in headers["Host"]:
+            return None
+        if headers.get("Authorization") != ME.header:
+            return 401, BASIC, b""
+        return 307, {"Location": f"http://{other}{path}"}, b""
+
+    registry.instead = instead
+
+    assert pull(registry, login=ME) == ALL
+    elsewhere = [headers for _, headers in registry.asked if "localhost" in headers["Host"]]
+    assert elsewhere
+    assert not any("Authorization" in headers for headers in elsewhere)
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])
