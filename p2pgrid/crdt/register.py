@@ -11,7 +11,7 @@ author says different things to different peers: an equivocation.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from p2pgrid.wire.codec import kind_of
 from p2pgrid.wire.kinds import RecordKind
@@ -45,9 +45,8 @@ class Registered(Protocol):
 _R = TypeVar("_R", bound=Registered)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RegisterKey:
-    """Which register a record belongs in."""
+class RegisterKey(NamedTuple):
+    """Which register a record belongs in. A tuple: keys are hashed ten times for every record."""
 
     kind: RecordKind
     author: bytes
@@ -110,8 +109,9 @@ class Registers(Generic[_R]):
             return Merge(Outcome.NEWER)
         if old.id == new.id:
             return Merge(Outcome.SAME)
-        contradicts = old if version_of(old)[:2] == version_of(new)[:2] else None
-        if version_of(new) > version_of(old):
+        new_version, old_version = version_of(new), version_of(old)
+        contradicts = old if old_version[:2] == new_version[:2] else None
+        if new_version > old_version:
             return Merge(Outcome.NEWER, replaced=old, contradicts=contradicts)
         return Merge(Outcome.OLDER, contradicts=contradicts)
 
@@ -121,6 +121,10 @@ class Registers(Generic[_R]):
         if merge.outcome is Outcome.NEWER:
             self._held[register_key(new)] = new
         return merge
+
+    def put(self, key: RegisterKey, new: Signed[_R]) -> None:
+        """Put a record in its register; for those who have compared it already."""
+        self._held[key] = new
 
     def drop(self, key: RegisterKey) -> Signed[_R] | None:
         """Empty a register; give what was in it."""

@@ -35,6 +35,8 @@ class NodeSort(IntEnum):
     HDD = 5
     AGE = 6
     ID = 7
+    UPTIME = 8
+    """Who has run for longest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,17 @@ class NodeView:
     overlay_address: str
     version: str
     boot_ms: int
+    uptime_ms: int
+    """Since it started, as it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePage:
+    """Some of the nodes that match a query, in order."""
+
+    rows: tuple[NodeView, ...]
+    total: int
+    """How many match in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +146,15 @@ def matches(node: NodeView, wanted: NodeFilter) -> bool:
 
 
 def select_nodes(
-    nodes: Iterable[NodeView], wanted: NodeFilter, sort: NodeSort
+    nodes: Iterable[NodeView], wanted: NodeFilter, sort: NodeSort, *, is_reversed: bool = False
 ) -> tuple[NodeView, ...]:
-    """Those of `nodes` that match, in order. The order is total: equal sets give equal lists."""
-    order = _ORDERS[sort]
+    """Those of `nodes` that match, in order. The order is total: equal sets give equal lists.
+
+    This is what a query means. `selection.select` finds the same without visiting every record.
+    """
+    order, sign = _ORDERS[sort], -1 if is_reversed else 1
     found = [node for node in nodes if matches(node, wanted)]
-    return tuple(sorted(found, key=lambda node: (order(node), _cheapest(node), node.node)))
+    return tuple(sorted(found, key=lambda node: (sign * order(node), _cheapest(node), node.node)))
 
 
 def is_named(wanted: str, title: str, identity: bytes) -> bool:
@@ -159,11 +175,8 @@ def _claims_hold(node: NodeView, wanted: NodeFilter) -> bool:
         (wanted.is_confirmed, lambda one: one.is_confirmed),
         (wanted.secure_boot, lambda one: one.hardware.secure_boot is True),
         (wanted.bare_metal, lambda one: one.hardware.virtualized is None),
-        (wanted.has_ipv6, lambda one: _reaches(one, lambda host: ":" in host)),
-        (
-            wanted.has_public_address,
-            lambda one: _reaches(one, lambda host: ip_address(host).is_global),
-        ),
+        (wanted.has_ipv6, lambda one: is_reachable_by_ipv6(one.addresses)),
+        (wanted.has_public_address, lambda one: is_publicly_reachable(one.addresses)),
     )
     return all(claim is None or claim == fact(node) for claim, fact in claims)
 
@@ -180,9 +193,18 @@ def _has_gpu(hardware: Hardware, wanted: str) -> bool:
     return not wanted or any(wanted.casefold() in one.casefold() for one in hardware.gpus)
 
 
-def _reaches(node: NodeView, is_such: Callable[[str], bool]) -> bool:
-    """Whether one of the node's addresses is such and can be reached from other machines."""
-    for address in node.addresses:
+def is_reachable_by_ipv6(addresses: Iterable[str]) -> bool:
+    """Whether one of a node's addresses is IPv6 and can be reached from other machines."""
+    return _reaches(addresses, lambda host: ":" in host)
+
+
+def is_publicly_reachable(addresses: Iterable[str]) -> bool:
+    """Whether one of a node's addresses can be reached from the whole Internet."""
+    return _reaches(addresses, lambda host: ip_address(host).is_global)
+
+
+def _reaches(addresses: Iterable[str], is_such: Callable[[str], bool]) -> bool:
+    for address in addresses:
         protocol, _, rest = address.removeprefix("/").partition("/")
         host = rest.partition("/")[0]
         try:
@@ -206,5 +228,6 @@ _ORDERS: dict[NodeSort, Callable[[NodeView], int]] = {
     NodeSort.SSD: lambda node: -node.free.ssd_bytes,
     NodeSort.HDD: lambda node: -node.free.hdd_bytes,
     NodeSort.AGE: lambda node: node.age_ms,
+    NodeSort.UPTIME: lambda node: -node.uptime_ms,
     NodeSort.ID: lambda node: int.from_bytes(node.node, "big"),
 }

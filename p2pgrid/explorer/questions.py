@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from p2pgrid.crdt.register import RegisterKey
 from p2pgrid.errors import BrokenProtocol
 from p2pgrid.explorer.query import NodeFilter, NodeSort
+from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
 from p2pgrid.limits.explorer import QUERY_ROWS_MAX
@@ -29,6 +30,7 @@ class AskNodes:
 
     wanted: NodeFilter
     sort: NodeSort
+    is_reversed: bool = False
 
 
 @variant(2)
@@ -101,12 +103,12 @@ def page_of(view: View, question: Question, skip: int, now_ms: TimestampMs) -> P
     Raises:
         BrokenProtocol: it skips more rows than there are.
     """
-    rows = list(_rows(view, question, now_ms))
-    if skip > len(rows):
-        raise BrokenProtocol(f"{skip} rows skipped of {len(rows)}")
+    rows, total = _page(view, question, skip, now_ms)
+    if skip > total:
+        raise BrokenProtocol(f"{skip} rows skipped of {total}")
     records: dict[bytes, None] = {}
     size_bytes, taken = 0, 0
-    for row in rows[skip : skip + QUERY_ROWS_MAX]:
+    for row in rows:
         held = (view.get(key) for key in row)
         new = {one.envelope: None for one in held if one and one.envelope not in records}
         size_bytes += sum(map(len, new))
@@ -114,15 +116,26 @@ def page_of(view: View, question: Question, skip: int, now_ms: TimestampMs) -> P
             break
         records |= new
         taken += 1
-    return Page(tuple(records), taken, len(rows) - skip - taken)
+    return Page(tuple(records), taken, total - skip - taken)
 
 
-def _rows(view: View, question: Question, now_ms: TimestampMs) -> Iterator[tuple[RegisterKey, ...]]:
+def _page(
+    view: View, question: Question, skip: int, now_ms: TimestampMs
+) -> tuple[list[tuple[RegisterKey, ...]], int]:
+    """The registers that make up each of the next rows, and how many rows there are in all."""
+    if isinstance(question, AskNodes):
+        cut = Cut(question.sort, question.is_reversed, skip, QUERY_ROWS_MAX)
+        page = view.page(question.wanted, cut, now_ms=now_ms)
+        return [(*_of_node(one.node), *_of_farm(one.farm)) for one in page.rows], page.total
+    rows = list(_rows(view, question, now_ms))
+    return rows[skip : skip + QUERY_ROWS_MAX], len(rows)
+
+
+def _rows(
+    view: View, question: AskFarms | AskFlistNames | AskHolders, now_ms: TimestampMs
+) -> Iterator[tuple[RegisterKey, ...]]:
     """The registers that make up each row of the answer."""
     match question:
-        case AskNodes():
-            for node in view.nodes(question.wanted, now_ms=now_ms, sort=question.sort):
-                yield (*_of_node(node.node), *_of_farm(node.farm))
         case AskFarms():
             for farm in view.farms(question.wanted, now_ms=now_ms):
                 yield _of_farm(farm.farm)

@@ -20,15 +20,15 @@ from typing import TypeVar, cast
 
 from p2pgrid.crdt.reconcile import IdSet
 from p2pgrid.crdt.register import Outcome, RegisterKey, Registers, register_key
+from p2pgrid.explorer.columns import NodeColumns
 from p2pgrid.explorer.query import (
     ANY_NODE,
     FarmView,
     NodeFilter,
+    NodePage,
     NodeSort,
     NodeView,
-    Presence,
     is_named,
-    select_nodes,
 )
 from p2pgrid.explorer.records import (
     QUOTAS,
@@ -37,12 +37,14 @@ from p2pgrid.explorer.records import (
     lease_ms_of,
     memory_bytes_of,
 )
+from p2pgrid.explorer.rows import farm_view, node_view
+from p2pgrid.explorer.selection import WHOLE, Cut, select
 from p2pgrid.explorer.shelf import Quota, Shelf
 from p2pgrid.limits.explorer import (
     CONTRADICTIONS_BYTES_MAX,
     CONTRADICTIONS_MAX,
     EXPLORER_UNWANTED_MAX,
-    NODE_FRESH_MS,
+    NAME_LEASE_MS,
     RECORD_AHEAD_MS_MAX,
 )
 from p2pgrid.model.farm import FarmMembers, FarmRecord
@@ -55,6 +57,9 @@ from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import Signed
 
 _R = TypeVar("_R", bound=ExplorerRecord)
+
+_NODE_KINDS = frozenset({RecordKind.NODE_ANNOUNCEMENT, RecordKind.CAPACITY_UPDATE})
+_FARM_KINDS = frozenset({RecordKind.FARM_RECORD, RecordKind.FARM_MEMBERS})
 
 
 class Refusal(Enum):
@@ -111,6 +116,10 @@ class View:
         self._crowded_orphans: OrderedDict[RegisterKey, bytes] = OrderedDict()
         """Ids of orphans that made room: wanted again when what gives them sense comes."""
         self._holders: dict[FlistId, set[NodeId]] = {}
+        self._columns = NodeColumns()
+        self._changed_nodes: dict[bytes, None] = {}
+        """Nodes and farms whose columns are to be brought up to date before the next query."""
+        self._changed_farms: dict[bytes, None] = {}
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -144,17 +153,23 @@ class View:
 
     def refusal(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> Refusal | None:
         """Why `accept` would not take this record; None when it would."""
-        key = register_key(signed)
+        return self._judge(register_key(signed), signed, now_ms)[0]
+
+    def _judge(
+        self, key: RegisterKey, signed: Signed[ExplorerRecord], now_ms: TimestampMs
+    ) -> tuple[Refusal | None, Signed[ExplorerRecord] | None]:
+        """Why it is not taken, and what it contradicts."""
         if signed.record.time_ms > now_ms + RECORD_AHEAD_MS_MAX:
-            return Refusal.AHEAD
-        if _is_stale(signed, now_ms):
-            return Refusal.STALE
-        outcome = self._registers.compare(signed).outcome
-        if outcome is not Outcome.NEWER:
-            return Refusal.KNOWN if outcome is Outcome.SAME else Refusal.OUTDATED
+            return Refusal.AHEAD, None
+        if signed.record.time_ms + lease_ms_of(key.kind) < now_ms:
+            return Refusal.STALE, None
+        merge = self._registers.compare(signed)
+        if merge.outcome is not Outcome.NEWER:
+            is_same = merge.outcome is Outcome.SAME
+            return (Refusal.KNOWN if is_same else Refusal.OUTDATED), merge.contradicts
         if key.author not in self._protected and not self.has_place_for(key):
-            return Refusal.TOO_MANY
-        return None
+            return Refusal.TOO_MANY, merge.contradicts
+        return None, merge.contradicts
 
     def has_place_for(self, key: RegisterKey) -> bool:
         """Whether the author of a register may have it beside those it has."""
@@ -164,9 +179,9 @@ class View:
     def accept(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> Admission:
         """Take a verified record, unless a rule refuses it."""
         key = register_key(signed)
-        refusal = self.refusal(signed, now_ms)
-        if refusal not in (Refusal.AHEAD, Refusal.STALE):
-            self._keep_evidence(key, signed)
+        refusal, contradicts = self._judge(key, signed, now_ms)
+        if contradicts is not None:
+            self._keep_evidence(key, contradicts, signed)
         if refusal is not None:
             if refusal in (Refusal.OUTDATED, Refusal.TOO_MANY):
                 self._forget(signed.id)
@@ -174,7 +189,7 @@ class View:
         replaced = self._take_off(key)
         if replaced is not None:
             self._forget(replaced.id)
-        self._registers.merge(signed)
+        self._registers.put(key, signed)
         self._insert(key, signed)
         dropped = tuple(self._make_room(key.kind))
         return Admission(Refusal.CROWDED if key in dropped else None, dropped)
@@ -186,9 +201,10 @@ class View:
             self._remove(key)
         return tuple(stale)
 
-    def _keep_evidence(self, key: RegisterKey, signed: Signed[ExplorerRecord]) -> None:
-        other = self._registers.compare(signed).contradicts
-        if other is None or key in self.contradictions:
+    def _keep_evidence(
+        self, key: RegisterKey, other: Signed[ExplorerRecord], signed: Signed[ExplorerRecord]
+    ) -> None:
+        if key in self.contradictions:
             return
         size = len(other.envelope) + len(signed.envelope)
         if (
@@ -202,6 +218,7 @@ class View:
         self.ids.add(signed.id)
         self.unwanted.pop(signed.id, None)
         self._key_of[signed.id] = key
+        self._note_change(key)
         is_orphan = key.kind in SENSE_OF and not self._gives_sense(SENSE_OF[key.kind], key.author)
         self._shelves[key.kind].put(key, memory_bytes_of(signed), is_orphan=is_orphan)
         self._tell_dependents(key, is_orphan=False)
@@ -223,6 +240,7 @@ class View:
             return None
         self.ids.discard(signed.id)
         del self._key_of[signed.id]
+        self._note_change(key)
         if isinstance(signed.record, Holdings):
             for flist in signed.record.flists:
                 self._holders.get(flist, set()).discard(signed.record.node)
@@ -272,18 +290,35 @@ class View:
         sort: NodeSort = NodeSort.PRICE,
     ) -> tuple[NodeView, ...]:
         """The nodes that match, in order; those that said goodbye are left out."""
-        rows = (self._node_view(one, now_ms) for one in self._all(NodeAnnouncement, now_ms))
-        return select_nodes((row for row in rows if row is not None), wanted, sort)
+        return self.page(wanted, Cut(sort), now_ms=now_ms).rows
+
+    def page(
+        self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE, *, now_ms: TimestampMs
+    ) -> NodePage:
+        """Some of the nodes that match, in order, and how many match in all."""
+        self._refresh_columns()
+        found = select(self._columns, wanted, now_ms, cut)
+        rows = (self.node(NodeId(one), now_ms=now_ms) for one in found.nodes)
+        return NodePage(tuple(row for row in rows if row is not None), found.total)
 
     def node(self, node: NodeId, *, now_ms: TimestampMs) -> NodeView | None:
         """One node, if it is known and has not said goodbye."""
-        announcement = self._one(NodeAnnouncement, node, now_ms)
-        return None if announcement is None else self._node_view(announcement, now_ms)
+        signed = self._one(NodeAnnouncement, node, now_ms)
+        if signed is None or signed.record.status is NodeStatus.GONE:
+            return None
+        farm = signed.record.farm
+        return node_view(
+            signed.record,
+            self._record(CapacityUpdate, node, now_ms),
+            self._record(FarmRecord, farm, now_ms),
+            self._record(FarmMembers, farm, now_ms),
+            now_ms,
+        )
 
     def farms(self, wanted: str = "", *, now_ms: TimestampMs) -> tuple[FarmView, ...]:
         """Farms by name; `wanted` is a name or the first hex digits of an id, empty for all."""
         rows = (
-            self._farm_view(signed, now_ms)
+            farm_view(signed.record, self._record(FarmMembers, signed.record.farm, now_ms), now_ms)
             for signed in self._all(FarmRecord, now_ms)
             if is_named(wanted, signed.record.title, signed.record.farm)
         )
@@ -320,6 +355,35 @@ class View:
             return None
         return cast(Signed[_R], signed)
 
+    def _record(self, cls: type[_R], author: bytes, now_ms: TimestampMs) -> _R | None:
+        signed = self._one(cls, author, now_ms)
+        return None if signed is None else signed.record
+
+    def _refresh_columns(self) -> None:
+        """Bring the columns up to date. Those who never ask for nodes never pay for them."""
+        always = TimestampMs(-NAME_LEASE_MS)
+        for farm in self._changed_farms:
+            farm_id = FarmId(farm)
+            self._columns.put_farm(
+                farm,
+                self._record(FarmRecord, farm_id, always),
+                self._record(FarmMembers, farm_id, always),
+            )
+        for node in self._changed_nodes:
+            self._columns.put_node(
+                node,
+                self._record(NodeAnnouncement, node, always),
+                self._record(CapacityUpdate, node, always),
+            )
+        self._changed_farms.clear()
+        self._changed_nodes.clear()
+
+    def _note_change(self, key: RegisterKey) -> None:
+        if key.kind in _NODE_KINDS:
+            self._changed_nodes[key.author] = None
+        elif key.kind in _FARM_KINDS:
+            self._changed_farms[key.author] = None
+
     def _is_gone(self, node: NodeId) -> bool:
         announcement = self._registers.get(RegisterKey(RecordKind.NODE_ANNOUNCEMENT, node, b""))
         return (
@@ -328,57 +392,6 @@ class View:
             and announcement.record.status is NodeStatus.GONE
         )
 
-    def _node_view(self, signed: Signed[NodeAnnouncement], now_ms: TimestampMs) -> NodeView | None:
-        said = signed.record
-        if said.status is NodeStatus.GONE:
-            return None
-        update = self._one(CapacityUpdate, said.node, now_ms)
-        farm = self._one(FarmRecord, said.farm, now_ms)
-        members = self._one(FarmMembers, said.farm, now_ms)
-        heard_ms = max(said.time_ms, update.record.time_ms if update else 0)
-        return NodeView(
-            node=said.node,
-            farm=said.farm,
-            farm_name=farm.record.title if farm else "",
-            is_confirmed=members is not None and said.node in members.record.nodes,
-            payout=farm.record.payout if farm else None,
-            status=_presence(said.status, max(0, now_ms - heard_ms)),
-            age_ms=max(0, now_ms - heard_ms),
-            free=update.record.free if update else said.total.less(said.system),
-            total=said.total,
-            system=said.system,
-            reservations=update.record.reservations if update else 0,
-            price_permille=said.price_permille,
-            features=said.features,
-            location=said.location or (farm.record.location if farm else None),
-            hardware=said.hardware,
-            addresses=said.addresses,
-            reachability=said.reachability,
-            overlay_address=said.overlay_address,
-            version=said.version,
-            boot_ms=said.boot_ms,
-        )
-
-    def _farm_view(self, signed: Signed[FarmRecord], now_ms: TimestampMs) -> FarmView:
-        said = signed.record
-        members = self._one(FarmMembers, FarmId(said.farm), now_ms)
-        return FarmView(
-            farm=said.farm,
-            title=said.title,
-            payout=said.payout,
-            location=said.location,
-            price_permille=said.price_permille,
-            public_ranges=said.public_ranges,
-            nodes=members.record.nodes if members else (),
-            age_ms=max(0, now_ms - said.time_ms),
-        )
-
 
 def _is_stale(signed: Signed[_R], now_ms: TimestampMs) -> bool:
     return signed.record.time_ms + lease_ms_of(kind_of(type(signed.record))) < now_ms
-
-
-def _presence(said: NodeStatus, age_ms: int) -> Presence:
-    if age_ms > NODE_FRESH_MS:
-        return Presence.DOWN
-    return Presence.STANDBY if said is NodeStatus.STANDBY else Presence.UP

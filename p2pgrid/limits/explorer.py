@@ -35,8 +35,8 @@ EXPLORER_RECORD_BYTES_MAX = 4 * KIB
 FARM_MEMBERS_BYTES_MAX = 40 * KIB
 """A record that lists the most nodes a farm may have."""
 
-NODES_HELD_MAX = 25_000
-"""Announcements, and updates of capacity: 2.5 times the grid that full peers are made for."""
+NODES_HELD_MAX = 100_000
+"""Announcements, and updates of capacity: the grid that full peers are made for."""
 
 FARMS_HELD_MAX = 10_000
 """Farms, and lists of their members."""
@@ -55,13 +55,13 @@ EXPLORER_REGISTERS_MAX = (
 )
 """Records of all kinds that one honest peer may hold."""
 
-EXPLORER_MEMORY_BYTES_MAX = 208 * MIB
+EXPLORER_MEMORY_BYTES_MAX = 520 * MIB
 """What the records of all kinds take; the shares below add up to it."""
 
-ANNOUNCEMENTS_MEMORY_BYTES_MAX = 64 * MIB
-"""Announcements: 2.5 KiB each when all places are taken."""
+ANNOUNCEMENTS_MEMORY_BYTES_MAX = 262 * MIB
+"""Announcements: 2.6 KiB each when all places are taken."""
 
-CAPACITY_MEMORY_BYTES_MAX = 36 * MIB
+CAPACITY_MEMORY_BYTES_MAX = 150 * MIB
 """Updates of capacity: 1.5 KiB each."""
 
 FARMS_MEMORY_BYTES_MAX = 24 * MIB

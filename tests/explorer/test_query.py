@@ -120,18 +120,20 @@ def test_the_order_does_not_depend_on_how_nodes_came(data: st.DataObject, sort: 
 
 
 def test_each_order_puts_its_best_first() -> None:
-    cheap = row(1, price_permille=1, free=Capacity(), age_ms=9)
+    cheap = row(1, price_permille=1, free=Capacity(), age_ms=9, uptime_ms=1)
     large = row(
         2,
         price_permille=9,
         free=Capacity(millicores=1, memory_bytes=1, ssd_bytes=1, hdd_bytes=1),
         age_ms=1,
+        uptime_ms=9,
     )
     firsts = {sort: select_nodes([cheap, large], NodeFilter(), sort)[0] for sort in NodeSort}
     by_id = min((cheap, large), key=lambda node: node.node)
     assert firsts.pop(NodeSort.ID) == by_id
     assert firsts.pop(NodeSort.PRICE) == cheap
     assert set(firsts.values()) == {large}
+    assert select_nodes([cheap, large], NodeFilter(), NodeSort.PRICE, is_reversed=True)[0] == large
 
 
 def test_filters_travel() -> None:

@@ -1,0 +1,62 @@
+"""What a person sees of one node or farm, put together from the records that are held of it."""
+
+from p2pgrid.explorer.query import FarmView, NodeView, Presence
+from p2pgrid.limits.explorer import NODE_FRESH_MS
+from p2pgrid.model.farm import FarmMembers, FarmRecord
+from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement, NodeStatus
+from p2pgrid.units import TimestampMs
+
+
+def node_view(
+    said: NodeAnnouncement,
+    update: CapacityUpdate | None,
+    farm: FarmRecord | None,
+    members: FarmMembers | None,
+    now_ms: TimestampMs,
+) -> NodeView:
+    """One node. Give only records whose lease is not over."""
+    heard_ms = max(said.time_ms, update.time_ms if update else 0)
+    age_ms = max(0, now_ms - heard_ms)
+    return NodeView(
+        node=said.node,
+        farm=said.farm,
+        farm_name=farm.title if farm else "",
+        is_confirmed=members is not None and said.node in members.nodes,
+        payout=farm.payout if farm else None,
+        status=_presence(said.status, age_ms),
+        age_ms=age_ms,
+        free=update.free if update else said.total.less(said.system),
+        total=said.total,
+        system=said.system,
+        reservations=update.reservations if update else 0,
+        price_permille=said.price_permille,
+        features=said.features,
+        location=said.location or (farm.location if farm else None),
+        hardware=said.hardware,
+        addresses=said.addresses,
+        reachability=said.reachability,
+        overlay_address=said.overlay_address,
+        version=said.version,
+        boot_ms=said.boot_ms,
+        uptime_ms=max(0, now_ms - said.boot_ms),
+    )
+
+
+def farm_view(said: FarmRecord, members: FarmMembers | None, now_ms: TimestampMs) -> FarmView:
+    """One farm. Give only records whose lease is not over."""
+    return FarmView(
+        farm=said.farm,
+        title=said.title,
+        payout=said.payout,
+        location=said.location,
+        price_permille=said.price_permille,
+        public_ranges=said.public_ranges,
+        nodes=members.nodes if members else (),
+        age_ms=max(0, now_ms - said.time_ms),
+    )
+
+
+def _presence(said: NodeStatus, age_ms: int) -> Presence:
+    if age_ms > NODE_FRESH_MS:
+        return Presence.DOWN
+    return Presence.STANDBY if said is NodeStatus.STANDBY else Presence.UP

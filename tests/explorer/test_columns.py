@@ -1,0 +1,62 @@
+"""Rows and numbers are used again: what comes and goes for years takes no more room."""
+
+from p2pgrid.explorer.columns import NodeColumns, Numbers
+from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.farm import FarmMembers, FarmRecord
+from p2pgrid.model.ids import FarmId
+from p2pgrid.model.node import CapacityUpdate, Location, NodeAnnouncement
+from tests.explorer.grid import FARM, announced, farm_members, farm_record, node_of, updated
+
+
+def said(number: int) -> NodeAnnouncement:
+    place = Location(
+        country=f"C{number}", city="", latitude_microdegrees=0, longitude_microdegrees=0
+    )
+    record = announced(number, farm=FarmId(node_of(number + 1000)), location=place).record
+    assert isinstance(record, NodeAnnouncement)
+    return record
+
+
+def test_those_who_left_take_no_room() -> None:
+    columns = NodeColumns()
+    for number in range(1, 60):
+        columns.put_node(node_of(number), said(number), None)
+        columns.put_node(node_of(number), None, None)
+    assert len(columns) == 0
+    assert columns.nodes.length == columns.farms.length == 1
+    assert list(columns.places) == list(columns.gpu_names) == []
+
+
+def test_a_farm_is_forgotten_when_nobody_claims_it_and_it_says_nothing() -> None:
+    columns = NodeColumns()
+    record, members = farm_record().record, farm_members(1).record
+    assert isinstance(record, FarmRecord)
+    assert isinstance(members, FarmMembers)
+    columns.put_farm(FARM, record, members)
+    columns.put_farm(FARM, None, members)
+    assert columns.titles == {}
+    columns.put_farm(FARM, None, None)
+    columns.put_farm(node_of(5), record, None)
+    assert columns.farms.length == 1
+
+
+def test_tables_grow_and_keep_what_they_hold() -> None:
+    columns = NodeColumns()
+    update = updated(1, Capacity(millicores=7)).record
+    assert isinstance(update, CapacityUpdate)
+    for number in range(1, 100):
+        columns.put_node(node_of(number), said(number), update)
+    assert columns.nodes["node"].tolist() == [node_of(number) for number in range(1, 100)]
+    assert set(columns.nodes["free_millicores"].tolist()) == {7}
+
+
+def test_a_number_is_given_anew_only_when_nobody_uses_it() -> None:
+    numbers = Numbers()
+    first, again, other = numbers.take("a"), numbers.take("a"), numbers.take("b")
+    assert first == again != other
+    numbers.give_back("a")
+    assert numbers.get("a") == first
+    numbers.give_back("a")
+    assert numbers.get("a") is None
+    assert numbers.take("c") == first
+    assert dict(numbers) == {"b": other, "c": first}

@@ -1,0 +1,34 @@
+"""A row says what its records say, and no more."""
+
+from p2pgrid.explorer.query import Presence
+from p2pgrid.explorer.rows import farm_view, node_view
+from p2pgrid.model.farm import FarmMembers, FarmRecord
+from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
+from p2pgrid.units import HOUR_MS, TimestampMs
+from tests.explorer.grid import NOW, TOTAL, announced, farm_members, farm_record, node_of, updated
+
+LATER = TimestampMs(NOW + HOUR_MS)
+
+
+def test_an_announcement_alone_makes_a_row() -> None:
+    said = announced(1).record
+    assert isinstance(said, NodeAnnouncement)
+    row = node_view(said, None, None, None, LATER)
+    assert (row.farm_name, row.is_confirmed, row.payout, row.reservations) == ("", False, None, 0)
+    assert (row.status, row.age_ms, row.uptime_ms) == (Presence.UP, HOUR_MS, HOUR_MS)
+    assert row.free == TOTAL.less(said.system)
+
+
+def test_newer_records_and_the_farm_complete_it() -> None:
+    said, update = announced(1).record, updated(1, TOTAL, time_ms=NOW + 1, reservations=2).record
+    farm, members = farm_record().record, farm_members(1).record
+    assert isinstance(said, NodeAnnouncement)
+    assert isinstance(update, CapacityUpdate)
+    assert isinstance(farm, FarmRecord)
+    assert isinstance(members, FarmMembers)
+    row = node_view(said, update, farm, members, LATER)
+    assert (row.farm_name, row.is_confirmed, row.payout) == ("Acme", True, farm.payout)
+    assert (row.free, row.reservations, row.age_ms) == (TOTAL, 2, HOUR_MS - 1)
+    assert row.location == farm.location
+    assert farm_view(farm, members, LATER).nodes == (node_of(1),)
+    assert farm_view(farm, None, LATER).nodes == ()

@@ -1,0 +1,142 @@
+"""Columns find what a look at every record would find, at any time, whatever came and went."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2pgrid.explorer.query import (
+    NodeFilter,
+    NodeSort,
+    NodeView,
+    Presence,
+    select_nodes,
+)
+from p2pgrid.explorer.records import ExplorerRecord
+from p2pgrid.explorer.selection import Cut
+from p2pgrid.explorer.view import View
+from p2pgrid.limits.explorer import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS
+from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.node import Feature, Location, NodeStatus
+from p2pgrid.units import HOUR_MS, TimestampMs
+from p2pgrid.wire.signed import Signed
+from tests.explorer.grid import (
+    FARM,
+    HARDWARE,
+    NOW,
+    TOTAL,
+    announced,
+    farm_members,
+    farm_record,
+    node_of,
+    updated,
+)
+
+NUMBERS = range(1, 7)
+GHENT = Location(country="Belgium", city="Ghent", latitude_microdegrees=0, longitude_microdegrees=0)
+PARIS = Location(country="France", city="PARIS", latitude_microdegrees=0, longitude_microdegrees=0)
+GPU = replace(HARDWARE, gpus=("NVIDIA A", "AMD b"), secure_boot=True, virtualized="kvm")
+TIMES = (0, HOUR_MS, NODE_FRESH_MS + 1, NODE_LEASE_MS + 1)
+CHANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"location": GHENT, "price_permille": 700},
+    {"location": PARIS, "features": (Feature.CONTAINER, Feature.GPU), "hardware": GPU},
+    {"addresses": ("/ip6/2001:4860::1/tcp/1",), "price_permille": 700, "boot_ms": NOW - HOUR_MS},
+    {"farm": node_of(9), "status": NodeStatus.STANDBY},
+    {"status": NodeStatus.GONE},
+)
+_sequences = iter(range(1, 10**9))
+
+
+def record_of(number: int, change: int, time_ms: int, what: str) -> Signed[ExplorerRecord]:
+    sequence = next(_sequences)
+    if what == "update":
+        free = Capacity(millicores=1000 * change, memory_bytes=change % 2)
+        return updated(number, free, sequence=sequence, time_ms=NOW - time_ms)
+    if what == "farm":
+        return farm_record(f"Farm {change % 2}", sequence=sequence, time_ms=NOW - time_ms)
+    if what == "members":
+        return farm_members(*range(1, number), sequence=sequence)
+    return announced(number, sequence=sequence, time_ms=NOW - time_ms, **CHANGES[change])
+
+
+records = st.builds(
+    record_of,
+    st.sampled_from(NUMBERS),
+    st.integers(0, len(CHANGES) - 1),
+    st.sampled_from(TIMES),
+    st.sampled_from(("announcement", "announcement", "update", "farm", "members")),
+)
+claims = st.sampled_from((None, None, None, True, False))
+filters = st.builds(
+    NodeFilter,
+    free=st.builds(
+        Capacity, millicores=st.sampled_from((0, 0, 2000)), memory_bytes=st.sampled_from((0, 0, 1))
+    ),
+    node=st.sampled_from(("", "", "zz", node_of(1).hex()[:3], node_of(2).hex().upper())),
+    farm=st.sampled_from(("", "", "farm 0", "FARM 1", FARM.hex()[:5], FARM.hex(), "nobody")),
+    country=st.sampled_from(("", "", "belgium", "France", "Nowhere")),
+    city=st.sampled_from(("", "", "", "paris", "Ghent")),
+    features=st.sampled_from(((), (), (Feature.GPU,), (Feature.CONTAINER,))),
+    gpu=st.sampled_from(("", "", "nvidia", "b", "c")),
+    price_permille_min=st.sampled_from((0, 800)),
+    price_permille_max=st.sampled_from((10_000, 800)),
+    statuses=st.sampled_from((tuple(Presence), (Presence.UP,), (Presence.DOWN, Presence.STANDBY))),
+    is_confirmed=claims,
+    secure_boot=claims,
+    bare_metal=claims,
+    has_ipv6=claims,
+    has_public_address=claims,
+)
+cuts = st.builds(
+    Cut,
+    sort=st.sampled_from(NodeSort),
+    is_reversed=st.booleans(),
+    skip=st.integers(0, 3),
+    limit=st.sampled_from((None, 0, 1, 2)),
+)
+
+
+def looked_up(view: View, wanted: NodeFilter, cut: Cut, now_ms: TimestampMs) -> tuple[Any, int]:
+    """What a look at every node finds."""
+    rows = [view.node(node_of(number), now_ms=now_ms) for number in NUMBERS]
+    there: list[NodeView] = [row for row in rows if row is not None]
+    found = select_nodes(there, wanted, cut.sort, is_reversed=cut.is_reversed)
+    rest = found[cut.skip :]
+    return rest if cut.limit is None else rest[: cut.limit], len(found)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.lists(records, max_size=8), min_size=1, max_size=3),
+    st.lists(st.tuples(filters, cuts), min_size=3, max_size=3),
+    st.sampled_from((0, 1, HOUR_MS, NODE_FRESH_MS, NODE_LEASE_MS, NAME_LEASE_MS + HOUR_MS)),
+)
+def test_columns_find_what_a_look_at_every_record_finds(
+    rounds: list[list[Signed[ExplorerRecord]]],
+    queries: list[tuple[NodeFilter, Cut]],
+    later_ms: int,
+) -> None:
+    view = View()
+    for number, batch in enumerate(rounds):
+        for one in batch:
+            view.accept(one, NOW)
+        if number == 1:
+            view.expire(TimestampMs(NOW + NODE_LEASE_MS - HOUR_MS))
+        for wanted, cut in queries:
+            for now_ms in (NOW, TimestampMs(NOW + later_ms)):
+                page = view.page(wanted, cut, now_ms=now_ms)
+                assert (page.rows, page.total) == looked_up(view, wanted, cut, now_ms)
+
+
+def test_a_page_of_many_equal_rows_is_picked_out_in_the_one_order() -> None:
+    view = View()
+    for number in range(1, 1201):
+        view.accept(announced(number, total=replace(TOTAL, millicores=1000 * (number % 3))), NOW)
+    whole = view.nodes(now_ms=NOW)
+    for sort in NodeSort:
+        rows = view.page(NodeFilter(), Cut(sort), now_ms=NOW).rows
+        assert rows == select_nodes(whole, NodeFilter(), sort)
+        page = view.page(NodeFilter(), Cut(sort, skip=30, limit=50), now_ms=NOW)
+        assert (page.rows, page.total) == (rows[30:80], 1200)
