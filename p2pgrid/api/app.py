@@ -49,6 +49,7 @@ def make_app(services: Services) -> Starlette:
         "/ledger/evidence": money.evidence,
         "/flists": flists.names,
         "/flists/{flist:path}": flists.show,
+        "/flist-files/{flist:path}": flists.file,
         "/reservations": reservations.list_all,
         "/reservations/{reservation:path}/logs": reservations.logs,
         "/reservations/{reservation:path}": reservations.show,

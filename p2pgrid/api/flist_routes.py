@@ -48,6 +48,15 @@ class FlistRoutes:
         rows = [self._row(one) for one in names]
         return json_answer({"flist": flist, "names": rows, "holders": holders, "is_here": is_here})
 
+    async def file(self, request: Request) -> Response:
+        """The `.fl` file of an flist, from here or from one of its holders."""
+        flists, explorer = self._services.flists, self._services.explorer
+        if flists is None:
+            raise BadInput("a light peer fetches no flists; ask a full node")
+        flist = await explorer.resolve(FlistReference.parse(request.path_params["flist"]))
+        data = await flists.data(flist, await explorer.holders(flist))
+        return Response(data, media_type="application/octet-stream")
+
     def _row(self, name: FlistName) -> dict[str, Json]:
         return {
             "name": f"{name.publisher.hex()}/{name.title}:{name.tag}",

@@ -1,5 +1,8 @@
 """`p2pgrid flist`: images as flists, and the names they are published under."""
 
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,15 @@ from p2pgrid.cli.output import (
     errors_shown,
     follow,
     json_option,
+    plain,
     print_fields,
     print_json,
     print_table,
 )
+from p2pgrid.errors import BadInput
+from p2pgrid.flist.fl_reader import Flist, decode_flist
+from p2pgrid.flist.listing import Listed, compare_trees, list_tree
+from p2pgrid.limits.chunks import FLIST_BYTES_MAX
 from p2pgrid.limits.control import FLISTS_LISTED, LISTED_MAX
 from p2pgrid.units import format_bytes
 
@@ -122,6 +130,53 @@ def list_flists(client: NodeClient, title: str | None, limit: int, as_json: bool
     )
 
 
+@flist.command("tree", epilog=EXIT_STATUS)
+@click.argument("name")
+@click.argument("path", default="")
+@json_option
+@click.pass_obj
+def tree(client: NodeClient, name: str, path: str, as_json: bool) -> None:
+    """List what an flist holds. PATH: only what is there and beneath it.
+
+    NAME: publisher/name:tag, an id, or a `.fl` file (also one that rfs packed), which
+    needs no node.
+
+    \b
+    Examples:
+      p2pgrid flist tree 3f9c/web:1 etc
+      p2pgrid flist tree web.fl --json | jq .path
+    """
+    with errors_shown():
+        for one in list_tree(open_flist(client, name).root, os.fsencode(path)):
+            if as_json:
+                print_json(asdict(one))
+            else:
+                click.echo(plain(_line(one)))
+
+
+@flist.command("diff", epilog=EXIT_STATUS)
+@click.argument("old")
+@click.argument("new")
+@json_option
+@click.pass_obj
+def diff(client: NodeClient, old: str, new: str, as_json: bool) -> None:
+    """List the paths in which two flists differ, and in what.
+
+    OLD, NEW: publisher/name:tag, ids, or `.fl` files.
+
+    \b
+    Examples:
+      p2pgrid flist diff 3f9c/web:1 3f9c/web:2
+    """
+    with errors_shown():
+        trees = [open_flist(client, name).root for name in (old, new)]
+    for one in compare_trees(*trees):
+        if as_json:
+            print_json(asdict(one))
+        else:
+            click.echo(plain(f"{one.path}  {', '.join(one.what)}"))
+
+
 @flist.command("show", epilog=EXIT_STATUS)
 @click.argument("name")
 @json_option
@@ -151,6 +206,32 @@ def show(client: NodeClient, name: str, as_json: bool) -> None:
             "is here": "yes" if one["is_here"] else "no",
         }
     )
+
+
+def open_flist(client: NodeClient, name: str) -> Flist:
+    """The flist in a file of that name, or the one that the node knows by it.
+
+    Raises:
+        BadInput: the file cannot be read, or is no flist.
+        GridError: what the node says went wrong.
+    """
+    path = Path(name)
+    if not path.is_file():
+        data, _ = client.read(f"/flist-files/{segment(name)}")
+        return decode_flist(data)
+    try:
+        with path.open("rb") as file:
+            return decode_flist(file.read(FLIST_BYTES_MAX + 1))
+    except OSError as error:
+        raise BadInput(f"cannot read {name}: {error.strerror}") from error
+
+
+def _line(one: Listed) -> str:
+    """As `ls -l`, with owners as numbers: names are those of the image, not of this machine."""
+    day = datetime.fromtimestamp(one.mtime, UTC).date()
+    size = one.device or str(one.size)
+    arrow = f" -> {one.target}" if one.target else ""
+    return f"{one.mode}  {one.uid}:{one.gid}  {size:>10}  {day}  {one.path}{arrow}"
 
 
 def absolute_source(source: str) -> str:

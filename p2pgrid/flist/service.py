@@ -34,7 +34,7 @@ from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import walk
 from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
-from p2pgrid.flist.unpack import unpack
+from p2pgrid.flist.unpack import tree_disk_bytes, unpack
 from p2pgrid.limits.flist import PROGRESS_BYTES
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
@@ -50,7 +50,6 @@ PIN_UNPACKED = "unpacked"
 
 _PARTIAL = "partial-"
 _CONFIG_FILE = "config.json"
-_DISK_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +184,18 @@ class FlistService:
             for flist in self._chunks.flists()
         ]
 
+    async def data(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+        """The `.fl` file from here or from a holder; what comes is verified, and not kept.
+
+        Raises NotFound, Unreachable, BadImage.
+        """
+        if self._chunks.flist_bytes(flist) is not None:
+            return await self._chunks.get_flist(flist)
+        data = await self._fetch.fetch_flist(flist, holders)
+        if flist_id(data) != flist:
+            raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
+        return data
+
     async def read(self, flist: FlistId) -> Flist:
         """The tree of an flist that is here. Raises NotFound, BadImage."""
         data = await self._chunks.get_flist(flist)
@@ -259,13 +270,11 @@ class FlistService:
         )
 
     async def _read_or_fetch(self, flist: FlistId, holders: Sequence[NodeId]) -> Flist:
-        if self._chunks.flist_bytes(flist) is not None:
-            return await self.read(flist)
-        data = await self._fetch.fetch_flist(flist, holders)
-        if flist_id(data) != flist:
-            raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
+        is_here = self._chunks.flist_bytes(flist) is not None
+        data = await self.data(flist, holders)
         tree = await trio.to_thread.run_sync(decode_flist, data)
-        await self._chunks.put_flist(flist, data)
+        if not is_here:
+            await self._chunks.put_flist(flist, data)
         return tree
 
     async def _make_room(self, flist: FlistId, tree: Flist) -> None:
@@ -361,16 +370,6 @@ def _open_tree(place: Path) -> Image:
     config = place / _CONFIG_FILE
     os.utime(config)
     return Image(place / "root", image_config(config.read_text()))
-
-
-def tree_disk_bytes(path: Path) -> int:
-    """What a tree takes of the disk, each file once."""
-    seen: dict[tuple[int, int], int] = {}
-    for directory, _, files in os.walk(path):
-        for one in (Path(directory), *(Path(directory, file) for file in files)):
-            status = one.lstat()
-            seen[(status.st_dev, status.st_ino)] = status.st_blocks * _DISK_BLOCK_BYTES
-    return sum(seen.values())
 
 
 def _remove_tree(path: Path) -> None:

@@ -26,6 +26,7 @@ _PRIVATE = 0o700
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SECOND_NS = 1_000_000_000
+_DISK_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system
 _NOT_LINKABLE = (errno.EMLINK, errno.ENAMETOOLONG)
 
 
@@ -49,6 +50,16 @@ def unpack(root: Entry, into: Path, plain_bytes: PlainBytes) -> None:
             os.close(top)
     except OSError as error:
         raise StoreFailed(f"cannot unpack an image into {into}: {error.strerror}") from error
+
+
+def tree_disk_bytes(path: Path) -> int:
+    """What a tree takes of the disk, each file once."""
+    seen: dict[tuple[int, int], int] = {}
+    for directory, _, files in os.walk(path):
+        for one in (Path(directory), *(Path(directory, file) for file in files)):
+            status = one.lstat()
+            seen[(status.st_dev, status.st_ino)] = status.st_blocks * _DISK_BLOCK_BYTES
+    return sum(seen.values())
 
 
 class _Writer:

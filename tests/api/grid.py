@@ -73,6 +73,10 @@ class Member:
     async def get(self, path: str, **query: object) -> Any:
         return await in_thread(partial(self.client.get, path, **query))
 
+    async def read(self, path: str) -> bytes:
+        data, _ = await in_thread(lambda: self.client.read(path))
+        return data
+
     async def post(self, path: str, body: object = None) -> Any:
         return await in_thread(partial(self.client.post, path, body))
 

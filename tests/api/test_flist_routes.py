@@ -6,6 +6,7 @@ import pytest
 
 from p2pgrid.errors import BadInput, NotFound
 from p2pgrid.flist.service import FlistService, LocalFlist
+from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import FlistId
 from tests.api.grid import ApiGrid, eventually
 
@@ -47,6 +48,18 @@ async def test_an_flist_is_shown_by_name_and_by_id(grid: ApiGrid, tree: Path) ->
     assert (shown["holders"], shown["is_here"]) == ([grid.node.identity], False)
     with pytest.raises(NotFound, match="nobody here knows"):
         await grid.node.get("/flists/" + "00" * 32)
+
+
+async def test_the_file_of_an_flist_is_given_by_name_and_by_id(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree, name="web:1")
+
+    for reference in (f"{grid.node.identity[:8]}%2fweb:1", made["flist"]):
+        data = await grid.node.read(f"/flist-files/{reference}")
+        assert flist_id(data).hex() == made["flist"]
+    with pytest.raises(NotFound):
+        await grid.node.get("/flist-files/" + "00" * 32)
+    with pytest.raises(BadInput, match="light peer"):
+        await grid.consumer.get(f"/flist-files/{made['flist']}")
 
 
 async def _holders(grid: ApiGrid, flist: str) -> object:

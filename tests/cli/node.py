@@ -33,7 +33,7 @@ class FakeClient:
 
     def read(self, path: str, **query: Any) -> tuple[bytes, int]:
         log: bytes = self._answer(path, query)
-        return log[query["offset"] :], len(log)
+        return log[query.get("offset", 0) :], len(log)
 
     def _answer(self, path: str, said: dict[str, Any]) -> Any:
         self.calls.append((path, said))

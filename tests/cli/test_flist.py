@@ -1,13 +1,16 @@
 """Images are named as people know them: by absolute paths, and by a few digits."""
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from p2pgrid.cli.flist import absolute_source, flist
+from p2pgrid.flist.fl import encode_flist
 from p2pgrid.units import MIB
 from tests.cli.node import FakeClient, run
+from tests.flist.archives import apply, member, symlink, tar
 
 PUBLISHER, FLIST = "3f9c01aa" * 8, "5d1c" * 16
 NAMED = {
@@ -73,3 +76,49 @@ def test_a_conversion_tells_what_was_made() -> None:
         f"flist {FLIST}", "7 entries, 1 MiB in 2 chunks", f"published as {NAMED['name']}",
     ]  # fmt: skip
     assert client.calls == [("/flists", {"source": "dir:/srv", "name": "web:1", "description": ""})]
+
+
+def fl_file(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    return encode_flist(apply(tar(*members))[0].root, {})
+
+
+OLD = fl_file(member("a\x1b", b"1", mtime=86_400), symlink("l", "a"))
+NEW = fl_file(member("a\x1b", b"2", mtime=86_400), member("b"))
+
+
+def test_a_tree_is_listed_from_the_node_or_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "web.fl").write_bytes(OLD)
+    client = FakeClient({"/flist-files/3f9c%2Fweb%3A1": OLD})
+
+    asked = run(flist, "tree", "3f9c/web:1", client=client).stdout.splitlines()
+    read = run(flist, "tree", str(tmp_path / "web.fl")).stdout.splitlines()
+
+    assert asked == read
+    assert [" ".join(line.split()) for line in read] == [
+        "drwxr-xr-x 0:0 0 1970-01-01 .",
+        "-rw-r--r-- 0:0 1 1970-01-02 a",
+        "lrwxrwxrwx 0:0 0 1970-01-01 l -> a",
+    ]
+    part = run(flist, "tree", str(tmp_path / "web.fl"), "l", "--json").stdout
+    assert (json.loads(part)["path"], json.loads(part)["target"]) == ("l", "a")
+
+
+def test_two_flists_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "new.fl").write_bytes(NEW)
+    client = FakeClient({"/flist-files/web%3A1": OLD})
+
+    lines = run(flist, "diff", "web:1", str(tmp_path / "new.fl"), client=client).stdout
+    found = run(flist, "diff", "web:1", str(tmp_path / "new.fl"), "--json", client=client).stdout
+
+    assert lines.splitlines() == ["a   content", "b  added", "l  removed"]
+    assert json.loads(found.splitlines()[1]) == {"path": "b", "what": ["added"]}
+
+
+def test_what_is_no_flist_is_said(tmp_path: Path) -> None:
+    (tmp_path / "web.fl").write_bytes(b"GIF89a")
+
+    refused = run(flist, "tree", str(tmp_path / "web.fl"))
+
+    assert refused.exit_code == 2
+    assert "not an flist" in refused.stderr
+    assert run(flist, "tree", "none:1").exit_code == 1
