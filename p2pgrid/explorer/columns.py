@@ -7,6 +7,7 @@ columns of the farms, so that its change costs no visit of all its nodes. What d
 
 from collections.abc import Iterator
 from dataclasses import astuple
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,10 @@ class Table:
 
     def __getitem__(self, name: str) -> Column:
         return self._columns[name][: self.length]
+
+    def ints(self, name: str) -> NDArray[np.int64]:
+        """A column of whole numbers."""
+        return cast(NDArray[np.int64], self[name])
 
     def add(self) -> int:
         """The number of a new row."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,10 +68,10 @@ class _Rows:
         self.now_ms = now_ms
 
     def ints(self, name: str) -> _Ints:
-        return self.nodes[name]  # type: ignore[return-value]  # as the table has it
+        return self.nodes.ints(name)
 
     def bools(self, name: str) -> _Bools:
-        return self.nodes[name]  # type: ignore[return-value]  # as the table has it
+        return cast(_Bools, self.nodes[name])
 
     def alive(self) -> _Bools:
         return self.bools("is_there") & (self.ints("time_ms") + NODE_LEASE_MS >= self.now_ms)
@@ -85,7 +86,8 @@ class _Rows:
 
     def age_ms(self) -> _Ints:
         update_ms = np.where(self.has_update(), self.ints("update_ms"), 0)
-        return np.maximum(0, self.now_ms - np.maximum(self.ints("time_ms"), update_ms))
+        age_ms: _Ints = np.maximum(0, self.now_ms - np.maximum(self.ints("time_ms"), update_ms))
+        return age_ms
 
     def presence(self) -> _Ints:
         said = np.where(self.bools("is_standby"), int(Presence.STANDBY), int(Presence.UP))
@@ -93,14 +95,14 @@ class _Rows:
         return presence
 
     def is_confirmed(self) -> _Bools:
-        times: _Ints = self.columns.farms["members_ms"]  # type: ignore[assignment]
+        times = self.columns.farms.ints("members_ms")
         is_fresh = times + NAME_LEASE_MS >= self.now_ms
         return self.bools("is_member") & is_fresh[self.ints("farm")]
 
     def place(self, column: str) -> _Ints:
         """The number of the node's country or city, or else of its farm's."""
-        times: _Ints = self.columns.farms["time_ms"]  # type: ignore[assignment]
-        place: _Ints = self.columns.farms[column]  # type: ignore[assignment]
+        times = self.columns.farms.ints("time_ms")
+        place = self.columns.farms.ints(column)
         of_farm = np.where(times + NAME_LEASE_MS >= self.now_ms, place, NOWHERE)
         own = self.ints(column)
         return np.where(own == NOWHERE, of_farm[self.ints("farm")], own)
@@ -169,7 +171,7 @@ def _farms_named(rows: _Rows, wanted: str) -> _Bools:
     """Which farms a person means: those whose id starts so, and those of that name."""
     farms = rows.columns.farms
     found = _starts_with(farms["farm"], wanted.casefold())
-    times: _Ints = farms["time_ms"]  # type: ignore[assignment]
+    times = farms.ints("time_ms")
     for row, title in rows.columns.titles.items():
         if title == wanted.casefold() and times[row] + NAME_LEASE_MS >= rows.now_ms:
             found[row] |= is_named(wanted, title, b"")
@@ -182,8 +184,8 @@ def _starts_with(ids: NDArray[np.generic], digits: str) -> _Bools:
         return np.zeros(len(ids), np.bool_)
     low = bytes.fromhex(digits.ljust(2 * ID_BYTES, "0"))
     high = bytes.fromhex(digits.ljust(2 * ID_BYTES, "f"))
-    found: _Bools = (ids >= np.bytes_(low)) & (ids <= np.bytes_(high))  # type: ignore[operator]
-    return found
+    names = cast(NDArray[np.bytes_], ids)
+    return (names >= np.bytes_(low)) & (names <= np.bytes_(high))
 
 
 def _order(
