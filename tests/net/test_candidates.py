@@ -157,7 +157,7 @@ def test_who_names_most_loses_first_when_there_is_no_room() -> None:
     some = candidates()
     for number in range(100):
         some.hear(address(1 + number), Origin.HEARD, 0, teller=f"honest {number % 5}")
-    for number in range(3000):
+    for number in range(1200):
         prefix = number % 250
         some.hear(address(1000 + number, prefix), Origin.HEARD, 0, teller="attacker")
 
@@ -169,7 +169,7 @@ def test_a_crowded_prefix_loses_first_when_there_is_no_room() -> None:
     some = candidates()
     for number in range(100):
         some.hear(address(1 + number, prefix=100 + number), Origin.HEARD, 0)
-    for number in range(3000):
+    for number in range(1200):
         some.hear(address(1000 + number, number % 8), Origin.HEARD, 0)
 
     assert {address(1 + number, 100 + number) for number in range(100)} <= set(due(some))

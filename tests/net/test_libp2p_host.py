@@ -8,9 +8,15 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput, Unreachable, Unusable
+from p2pgrid.limits.net import BUFFERED_BYTES_MAX, CONNECTION_BUFFERED_BYTES_MAX
 from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net.libp2p import open_libp2p
-from p2pgrid.net.libp2p_patches import LIBP2P_VERSION, BufferedTcpStream, check_version
+from p2pgrid.net.libp2p_patches import (
+    LIBP2P_VERSION,
+    Buffered,
+    BufferedTcpStream,
+    check_version,
+)
 from p2pgrid.net.network import BulkStream, Method
 
 GRID = NetworkId(b"one grid........")
@@ -149,6 +155,35 @@ async def test_bytes_that_come_one_at_a_time_are_read() -> None:
         assert await stream.read(200) == bytes(range(200))
     await left.aclose()
     await stream.close()
+
+
+class Connection:
+    """As far as it is looked at: what has arrived on its streams."""
+
+    def __init__(self, count: int) -> None:
+        self.stream_buffers = {1: bytearray(count)}
+
+
+def allows(buffered: Buffered, connection: Connection) -> bool:
+    return buffered.allows(connection)  # type: ignore[arg-type]  # all it uses is stream_buffers
+
+
+def test_bytes_that_nobody_reads_are_bounded_for_a_connection_and_for_all() -> None:
+    """Of many that together are too many, those go that have more than their share."""
+    buffered = Buffered()
+    assert allows(buffered, Connection(CONNECTION_BUFFERED_BYTES_MAX))
+    assert not allows(buffered, Connection(CONNECTION_BUFFERED_BYTES_MAX + 1))
+
+    large = CONNECTION_BUFFERED_BYTES_MAX
+    crowd = [Connection(large) for _ in range(BUFFERED_BYTES_MAX // large)]
+    modest = Connection(1000)
+    assert all(allows(buffered, one) for one in crowd)
+    assert allows(buffered, modest)
+    assert not allows(buffered, crowd[0])
+
+    for one in crowd[1:]:  # read by now, though nothing has arrived since
+        one.stream_buffers[1].clear()
+    assert allows(buffered, crowd[0])
 
 
 async def connected_sockets() -> tuple[trio.SocketStream, trio.SocketStream]:

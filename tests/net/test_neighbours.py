@@ -27,7 +27,7 @@ from p2pgrid.net.neighbours import Neighbours, Plan
 from p2pgrid.net.prefix import prefix_of
 from tests.net.eclipse_world import OWN, EclipseWorld, node_at
 
-SEEDS = range(60)
+SEEDS = range(40)
 
 
 def link(address: str, since: float = 0.0, *, is_outbound: bool = True) -> Link:
