@@ -59,6 +59,7 @@ def make_app(services: Services) -> Starlette:
         "/payments": money.pay,
         "/flists": flists.convert,
         "/flists/names": flists.publish,
+        "/flists/names/withdraw": flists.withdraw,
         "/reservations": reservations.reserve,
         "/reservations/candidates": reservations.candidates,
         "/reservations/{reservation:path}/cancel": reservations.cancel,

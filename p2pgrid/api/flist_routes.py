@@ -132,6 +132,25 @@ class FlistRoutes:
             raise BadInput(f"{shown(wanted)} could be {len(fitting)} flists; give more digits")
         return json_answer({"name": await self._publish(fitting[0], name, description)})
 
+    async def withdraw(self, request: Request) -> Response:
+        """Take back a name of ours; the flist itself stays where it is."""
+        name = _name_of((await read_body(request, "name")).text("name"))
+        ours = self._flist_name(name, "")
+        known = await self._services.explorer.flist_names(name.title)
+        if not any((one.author, one.name) == (ours.author, ours.name) for one in known):
+            raise NotFound(f"this node publishes no {name.title}:{name.tag}")
+
+        def withdrawn(stamp: Stamp) -> FlistName:
+            return replace(
+                ours,
+                incarnation=stamp.incarnation,
+                sequence=stamp.sequence,
+                time_ms=stamp.time_ms,
+            )
+
+        await self._services.explorer.service.publish_next(self._services.key, withdrawn)
+        return json_answer({"name": f"{ours.publisher.hex()}/{ours.title}:{ours.tag}"})
+
     async def _publish(self, flist: FlistId, name: FlistReference, description: str) -> str:
         flists = self._require_flists()
         tree = await flists.read(flist)

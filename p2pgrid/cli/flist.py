@@ -22,10 +22,14 @@ from p2pgrid.cli.output import (
     print_table,
 )
 from p2pgrid.errors import BadInput
+from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.fl_reader import Flist, decode_flist
+from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.listing import Listed, compare_trees, list_tree
+from p2pgrid.flist.tree import walk
 from p2pgrid.limits.chunks import FLIST_BYTES_MAX
 from p2pgrid.limits.control import FLISTS_LISTED, LISTED_MAX
+from p2pgrid.model.flist import flist_id
 from p2pgrid.units import format_bytes
 
 _LOCAL_SCHEMES = ("docker-archive:", "oci:", "oci-archive:", "dir:")
@@ -102,6 +106,25 @@ def publish(client: NodeClient, flist_id: str, name: str, description: str, as_j
         print_json(made)
         return
     click.echo(f"published as {made['name']}")
+
+
+@flist.command("remove", epilog=EXIT_STATUS)
+@click.argument("name")
+@json_option
+@click.pass_obj
+def remove(client: NodeClient, name: str, as_json: bool) -> None:
+    """Take back a NAME[:TAG] of this node; the flist itself stays.
+
+    \b
+    Examples:
+      p2pgrid flist remove web:1
+    """
+    with errors_shown():
+        gone = client.post("/flists/names/withdraw", {"name": name})
+    if as_json:
+        print_json(gone)
+        return
+    click.echo(f"{gone['name']} is taken back")
 
 
 @flist.command("list", epilog=EXIT_STATUS)
@@ -182,13 +205,24 @@ def diff(client: NodeClient, old: str, new: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show(client: NodeClient, name: str, as_json: bool) -> None:
-    """Show the names of an flist and who has it. NAME: publisher/name:tag, or its id.
+    """Show the names of an flist and who has it, or what a `.fl` file says.
+
+    NAME: publisher/name:tag, an id, or a file, also one that rfs packed.
 
     \b
     Examples:
       p2pgrid flist show 3f9c/web:1
+      p2pgrid flist show web.fl
       p2pgrid flist show 3f9c/web:1 --json | jq .holders
     """
+    if Path(name).is_file():
+        with errors_shown():
+            told = file_facts(read_file(name))
+        if as_json:
+            print_json(told)
+        else:
+            print_fields({key: _shown(value) for key, value in told.items()})
+        return
     with errors_shown():
         one = client.get(f"/flists/{segment(name)}")
     if as_json:
@@ -215,15 +249,44 @@ def open_flist(client: NodeClient, name: str) -> Flist:
         BadInput: the file cannot be read, or is no flist.
         GridError: what the node says went wrong.
     """
-    path = Path(name)
-    if not path.is_file():
-        data, _ = client.read(f"/flist-files/{segment(name)}")
-        return decode_flist(data)
+    if Path(name).is_file():
+        return decode_flist(read_file(name))
+    data, _ = client.read(f"/flist-files/{segment(name)}")
+    return decode_flist(data)
+
+
+def read_file(name: str) -> bytes:
+    """What a file holds, and not much more than an flist may have. Raises BadInput."""
     try:
-        with path.open("rb") as file:
-            return decode_flist(file.read(FLIST_BYTES_MAX + 1))
+        with Path(name).open("rb") as file:
+            return file.read(FLIST_BYTES_MAX + 1)
     except OSError as error:
         raise BadInput(f"cannot read {name}: {error.strerror}") from error
+
+
+def file_facts(data: bytes) -> dict[str, Any]:
+    """What a `.fl` file says about itself and how its image is run. Raises BadImage."""
+    found = decode_flist(data)
+    config = image_config(found.tags.get(TAG_CONFIG, "{}"))
+    chunks = {block.id for _, entry in walk(found.root) for block in entry.blocks}
+    return {
+        "flist": flist_id(data).hex(),
+        "flist_bytes": len(data),
+        "content_bytes": found.content_bytes,
+        "entries": found.entry_count,
+        "chunks": len(chunks),
+        "tags": sorted(found.tags),
+        "command": [*config.entrypoint, *config.command],
+        "env": [f"{key}={value}" for key, value in config.env],
+        "user": config.user,
+        "working_directory": config.working_directory,
+        "ports": [f"{port.number}/{port.protocol.name.lower()}" for port in config.ports],
+        "stop_signal": config.stop_signal,
+    }
+
+
+def _shown(value: Any) -> str | list[str]:
+    return value if isinstance(value, list) else str(value)
 
 
 def _line(one: Listed) -> str:

@@ -62,6 +62,34 @@ async def test_the_file_of_an_flist_is_given_by_name_and_by_id(grid: ApiGrid, tr
         await grid.consumer.get(f"/flist-files/{made['flist']}")
 
 
+async def test_a_name_is_taken_back_everywhere_and_can_be_given_again(
+    grid: ApiGrid, tree: Path
+) -> None:
+    made = await convert(grid, tree, name="web:1")
+    other = await grid.node.post("/flists/names", {"flist": made["flist"], "name": "web:2"})
+
+    gone = await grid.node.post("/flists/names/withdraw", {"name": "web:1"})
+
+    assert gone["name"] == made["name"]
+    assert [one["name"] for one in await grid.node.get("/flists")] == [other["name"]]
+    assert [one["name"] for one in await grid.consumer.get("/flists")] == [other["name"]]
+    assert (await grid.node.get(f"/flists/{made['flist']}"))["is_here"]
+    await grid.node.post("/flists/names", {"flist": made["flist"], "name": "web:1"})
+    assert len(await grid.node.get("/flists")) == 2
+
+
+@pytest.mark.parametrize("name", ["web:2", "other", "web"])
+async def test_a_name_that_is_not_ours_is_not_taken_back(
+    grid: ApiGrid, tree: Path, name: str
+) -> None:
+    await convert(grid, tree, name="web:1")
+
+    with pytest.raises(NotFound, match="this node publishes no"):
+        await grid.node.post("/flists/names/withdraw", {"name": name})
+    with pytest.raises(NotFound, match="this node publishes no"):
+        await grid.consumer.post("/flists/names/withdraw", {"name": "web:1"})
+
+
 async def _holders(grid: ApiGrid, flist: str) -> object:
     return (await grid.consumer.get(f"/flists/{flist}"))["holders"]
 

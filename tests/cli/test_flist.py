@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.cli.flist import absolute_source, flist
-from p2pgrid.flist.fl import encode_flist
+from p2pgrid.flist.fl import TAG_CONFIG, encode_flist
+from p2pgrid.flist.image_config import canonical_config
+from p2pgrid.model.flist import flist_id
 from p2pgrid.units import MIB
 from tests.cli.node import FakeClient, run
 from tests.flist.archives import apply, member, symlink, tar
@@ -122,3 +124,31 @@ def test_what_is_no_flist_is_said(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "not an flist" in refused.stderr
     assert run(flist, "tree", "none:1").exit_code == 1
+
+
+def test_a_file_says_what_it_holds_and_how_it_runs(tmp_path: Path) -> None:
+    kept = canonical_config(
+        b'{"os": "linux", "architecture": "amd64", "config": {"Cmd": ["/bin/x", "y"],'
+        b'"Env": ["A=b\\u001b"], "ExposedPorts": {"80/tcp": {}}}}'
+    )
+    root = apply(tar(member("a", b"1"), member("b", b"1")))[0].root
+    data = encode_flist(root, {TAG_CONFIG: kept})
+    (tmp_path / "web.fl").write_bytes(data)
+
+    told = json.loads(run(flist, "show", str(tmp_path / "web.fl"), "--json").stdout)
+    people = run(flist, "show", str(tmp_path / "web.fl")).stdout
+
+    assert told["flist"] == flist_id(data).hex()
+    assert (told["entries"], told["content_bytes"], told["chunks"]) == (3, 2, 1)
+    assert (told["command"], told["ports"]) == (["/bin/x", "y"], ["80/tcp"])
+    assert told["flist"] in people
+    assert "A=b" in people
+    assert "\x1b" not in people
+
+
+def test_a_name_is_taken_back() -> None:
+    client = FakeClient({"/flists/names/withdraw": {"name": f"{PUBLISHER}/web:1"}})
+
+    assert run(flist, "remove", "web:1", client=client).stdout.endswith("web:1 is taken back\n")
+    assert client.calls == [("/flists/names/withdraw", {"name": "web:1"})]
+    assert run(flist, "remove", "web:1").exit_code == 1
