@@ -120,17 +120,17 @@ GOSSIP_PER_SECOND_MAX = 50.0
 GOSSIP_BURST_MESSAGES = 16
 """What we publish back to back: half of libp2p's 32-deep queues, which drop silently."""
 
-GOSSIP_PEER_PER_SECOND_MAX = 200.0
-"""What we look at from one peer, sustained: each message costs 1 ms of CPU, valid or not."""
+GOSSIP_CHECK_SECONDS = 10.0
+"""How often we look for connected peers that libp2p failed to register for gossip."""
 
-GOSSIP_PEER_BURST_MESSAGES = 1000
-"""What we look at from one peer at once: a whole cache of a neighbour that just joined us."""
+GOSSIP_PEER_PER_SECOND_MAX = 1000.0
+"""New items that we look at from one peer, sustained: each costs a signature check."""
+
+GOSSIP_PEER_BURST_MESSAGES = 2000
+"""The same at once: what a neighbour has kept for one that just joined."""
 
 GOSSIP_STREAMS_PER_PEER_MAX = 2
 """Inbound gossip streams of one peer: the one in use and its successor."""
-
-GOSSIP_CHECK_SECONDS = 10.0
-"""How often we look for connected peers that libp2p failed to register for gossip."""
 
 FAULTS_BURST = 16
 """What a peer may do wrong at once before it is shunned, in weights of `standing.Fault`."""

@@ -1,0 +1,63 @@
+"""Limits of how records spread; see `net/spreading.py`."""
+
+from p2pgrid.units import KIB, MIB
+
+GOSSIP_BATCH_BYTES_MAX = 64 * KIB
+"""Data in one message: two of the longest items would block a slow link for others."""
+
+GOSSIP_BATCH_ITEMS_MAX = 1024
+"""Items in one message: more would be shorter than any record."""
+
+GOSSIP_IDS_PER_MESSAGE_MAX = 4096
+"""Ids in one message, 36 KiB."""
+
+GOSSIP_FRAME_BYTES_MAX = 160 * KIB
+"""A message on the wire: a batch of the smallest items is mostly names of topics and heads."""
+
+GOSSIP_TOPICS_PER_PEER_MAX = 16
+"""Topics that one peer may want to hear: there are three."""
+
+GOSSIP_PROVIDERS_WANTED = 2
+"""Peers that push to us, and so copies of each record. With one, every failure costs a delay."""
+
+GOSSIP_LISTENERS_MAX = 24
+"""Peers to which we push: a node that is always first would have to serve hundreds otherwise."""
+
+GOSSIP_FLUSH_SECONDS = 0.05
+"""Between pushes to one peer: at high rates one frame carries many items. The first waits not."""
+
+GOSSIP_ANNOUNCE_SECONDS = 0.2
+"""How long ids are gathered before they are announced. Pushes are mostly faster anyway."""
+
+GOSSIP_PULL_SECONDS = 0.4
+"""After an announcement, for the push that is under way: some hops at 40 ms."""
+
+GOSSIP_REPEAT_PULL_SECONDS = 0.5
+"""For a peer to give what it announced, before the next that did is asked."""
+
+GOSSIP_PROMOTION_SECONDS = 1.0
+"""Between changes of providers: one slow moment would exchange all of them."""
+
+GOSSIP_ANNOUNCERS_MAX = 8
+"""Whom to ask for one item, at most."""
+
+GOSSIP_WANTED_PER_PEER_MAX = 2048
+"""Ids wanted because one peer announced them: anybody can make them up."""
+
+GOSSIP_SEEN_MAX = 65_536
+"""Ids remembered, so that nothing is judged twice: 5 minutes of 200 records/s, 8 MB."""
+
+GOSSIP_SEEN_SECONDS = 300.0
+"""How long ids are remembered; who was away for longer reconciles."""
+
+GOSSIP_KEPT_BYTES_MAX = 4 * MIB
+"""Items kept for those who pull them: those who do are seconds behind."""
+
+GOSSIP_GIVEN_BYTES_PER_SECOND = 128 * KIB
+"""Data that one peer may pull, sustained: to ask costs it 9 bytes an item."""
+
+GOSSIP_GIVEN_BURST_BYTES = 512 * KIB
+"""The same at once."""
+
+GOSSIP_PENDING_BYTES_MAX = 256 * KIB
+"""Items waiting for the next push to one peer; what is beyond comes to it by reconciling."""
