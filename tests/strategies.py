@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from p2pgrid.chunks.messages import ChunkAnswer, ChunkRequest, FlistAnswer, Served
-from p2pgrid.crdt.reconcile import Compare
+from p2pgrid.crdt.messages import Compare, Differs
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.ledger.messages import HistoryQuery
 from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
@@ -143,7 +143,8 @@ FIELDS: dict[type, dict[str, Values]] = {
     Equivocation: {"slot": ids},
     ProvenVote: _places,
     HistoryQuery: {"limit": st.integers(1, 500)},
-    Compare: {"root": nonces},
+    Compare: {"root": nonces, "nonce": st.binary(min_size=8, max_size=8)},
+    Differs: {"hints": nonces},
     ChunkRequest: {"chunks": st.lists(ids, min_size=1, max_size=3).map(tuple)},
     Served: {"blob_bytes": st.integers(0, CHUNK_BLOB_BYTES_MAX)},
     FlistAnswer: {"body_bytes": st.integers(0, FLIST_BYTES_MAX)},

@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 import trio
 from nacl.signing import SigningKey
 
-from p2pgrid.crdt import reconcile
+from p2pgrid.crdt.catch_up import Rhythm
 from p2pgrid.crdt.register import register_key
-from p2pgrid.errors import GridError, PeerError, Refused, StoreFailed
+from p2pgrid.errors import PeerError, Refused, StoreFailed
 from p2pgrid.explorer.announce import (
     Announcer,
     Load,
@@ -27,9 +27,11 @@ from p2pgrid.explorer.questions import Page, Query, Submit, page_of
 from p2pgrid.explorer.records import HUB_KINDS, ExplorerRecord, verify_record
 from p2pgrid.explorer.status import ExplorerStatus, status_of
 from p2pgrid.explorer.view import View
+from p2pgrid.limits.crdt import CURSOR_TRUST_MS
 from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     EXPIRY_SECONDS,
+    PULL_BACK_OFF_MS_MIN,
     PULL_PAUSE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MIN,
     PULL_PAUSES_SECONDS,
@@ -37,18 +39,29 @@ from p2pgrid.limits.explorer import (
     PULL_VERIFY_BATCH,
     PULLS_AT_ONCE,
 )
-from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
-from p2pgrid.net.network import Method, Network, PeerDown, PeerUp, Topic, Verdict, blaming
+from p2pgrid.net.catching_up import CatchingUp, Tempo
+from p2pgrid.net.network import Method, Network, Topic, Verdict
 from p2pgrid.store.store import Store
-from p2pgrid.units import TimestampMs
+from p2pgrid.units import SECOND_MS, TimestampMs
 from p2pgrid.wire.codec import decode, encode, kind_of
 from p2pgrid.wire.signed import Signed
 
 log = logging.getLogger(__name__)
 
 _R = TypeVar("_R", bound=ExplorerRecord)
+
+RHYTHM = Rhythm(
+    first_pauses_ms=tuple(int(pause * SECOND_MS) for pause in PULL_PAUSES_SECONDS),
+    pause_ms_min=int(PULL_PAUSE_SECONDS_MIN * SECOND_MS),
+    pause_ms_max=int(PULL_PAUSE_SECONDS_MAX * SECOND_MS),
+    at_once=PULLS_AT_ONCE,
+    same_peer_ms_min=0,
+    trust_ms=CURSOR_TRUST_MS,
+    back_off_ms_min=PULL_BACK_OFF_MS_MIN,
+)
+_TEMPO = Tempo(RHYTHM, pull_seconds_max=PULL_SECONDS_MAX, idle_seconds_max=PULL_SECONDS_MAX)
 
 
 class Announced(Protocol):
@@ -78,21 +91,19 @@ class ExplorerService:
         self._network = network
         self._network_id = network_id
         self._now_ms = now_ms
-        self._random = random
         self._archive = Archive(store, network_id, now_ms)
         self._pace = Pace()
-        self._joined: dict[NodeId, None] = {}
-        """Peers that came up and were not pulled from yet, in order."""
-        self._wake = trio.Event()
+        self._catching_up = CatchingUp(
+            network,
+            Method.RECONCILE_EXPLORER,
+            self.view,
+            self._take_pulled,
+            tempo=_TEMPO,
+            random=random,
+        )
         self._recheck = trio.Event()
-        self._pulled_ms: dict[NodeId, TimestampMs] = {}
-        """When each connected peer was last pulled from to the end."""
         self._heard_ms: TimestampMs | None = None
         """When something new was heard last."""
-        self.pulls = 0
-        """Pulls that went through to the end."""
-        self.pulled = trio.Event()
-        """Set once the first pull went through."""
 
     # --- queries ----------------------------------------------------------------------------------
 
@@ -132,7 +143,7 @@ class ExplorerService:
         return status_of(
             self.view,
             self._network.peers(),
-            pulled_ms=self._pulled_ms,
+            pulled_ms=self._pulled_ms(),
             heard_ms=self._heard_ms,
             now_ms=self._now_ms(),
         )
@@ -197,17 +208,11 @@ class ExplorerService:
             self._network.subscribe(topic, partial(self.judge, topic))
             for topic in (Topic.CAPACITY, Topic.HUB)
         ]
-        self._network.serve(Method.RECONCILE_EXPLORER, self._answer_reconcile)
         self._network.serve(Method.EXPLORER_QUERY, self._answer_query)
-        events = self._network.peer_events()
-        self._joined |= dict.fromkeys(self._network.peers())
         async with trio.open_nursery() as nursery:
             for channel in channels:
                 nursery.start_soon(_drain, channel)
-            nursery.start_soon(self._watch_peers, events)
-            for _ in range(PULLS_AT_ONCE):
-                nursery.start_soon(self._greet)
-            nursery.start_soon(self._catch_up)
+            nursery.start_soon(self._catching_up.run)
             nursery.start_soon(self._expire)
 
     def judge(self, topic: Topic, forwarder: NodeId, data: bytes) -> Verdict:
@@ -240,15 +245,6 @@ class ExplorerService:
             self._heard_ms = now_ms
         return is_taken
 
-    async def _watch_peers(self, events: trio.MemoryReceiveChannel[object]) -> None:
-        async for event in events:
-            if isinstance(event, PeerUp):
-                self._joined[event.peer] = None
-                self._wake.set()
-                self._wake = trio.Event()
-            elif isinstance(event, PeerDown):
-                self._pulled_ms.pop(event.peer, None)
-
     async def _expire(self) -> None:
         while True:
             await trio.sleep(EXPIRY_SECONDS)
@@ -259,66 +255,36 @@ class ExplorerService:
 
     # --- catching up ------------------------------------------------------------------------------
 
-    async def _greet(self) -> None:
-        """Pull from every peer that comes up. Several do this, so that a slow peer is no brake."""
-        while True:
-            while self._joined:
-                peer = next(iter(self._joined))
-                del self._joined[peer]
-                await self._pull_all(peer)
-            await self._wake.wait()
+    @property
+    def pulls(self) -> int:
+        """Pulls that went through to the end."""
+        return self._catching_up.pulls
 
-    async def _catch_up(self) -> None:
-        """Pull from a random peer now and then: gossip loses messages."""
-        rounds = 0
-        while True:
-            await trio.sleep(self._pause_seconds(rounds))
-            rounds += 1
-            if peers := self._network.peers():
-                await self._pull_all(self._random.choice(peers))
+    @property
+    def pulled(self) -> trio.Event:
+        """Set once the first pull went through."""
+        return self._catching_up.pulled
 
-    def _pause_seconds(self, rounds: int) -> float:
-        if rounds < len(PULL_PAUSES_SECONDS):
-            return PULL_PAUSES_SECONDS[rounds]
-        return self._random.uniform(PULL_PAUSE_SECONDS_MIN, PULL_PAUSE_SECONDS_MAX)
+    def _pulled_ms(self) -> dict[NodeId, TimestampMs]:
+        """When each connected peer was last pulled from to the end."""
+        now, now_ms = trio.current_time(), self._now_ms()
+        return {
+            peer: TimestampMs(now_ms - round((now - then) * SECOND_MS))
+            for peer, then in self._catching_up.level_at_of.items()
+        }
 
-    async def _pull_all(self, peer: NodeId) -> None:
-        """Pull what `peer` has and we lack; whatever it does, we go on."""
-        try:
-            with trio.fail_after(PULL_SECONDS_MAX):
-                while await self._pull(peer):
-                    pass
-        except (GridError, trio.TooSlowError) as error:
-            log.debug("pulling from %s: %r", short(peer), error)
-            return
-        if peer in self._network.peers():
-            self._pulled_ms[peer] = self._now_ms()
-        self.pulls += 1
-        self.pulled.set()
-
-    async def _pull(self, peer: NodeId) -> bool:
-        """One pull; whether it brought news and there is more."""
-        pull = reconcile.Pull(self.view.ids, skip=self.view.unwanted)
+    async def _take_pulled(self, envelopes: tuple[bytes, ...]) -> int:
+        """Verify and store what a peer sent; how many were news. Raises PeerError."""
         taken = 0
-        while (request := pull.next_request()) is not None:
-            with trio.fail_after(REQUEST_SECONDS_MAX):
-                reply = await self._network.request(peer, Method.RECONCILE_EXPLORER, request)
-            with blaming(self._network, peer):
-                for number, envelope in enumerate(pull.receive(reply)):
-                    if number % PULL_VERIFY_BATCH == 0:
-                        await trio.lowlevel.checkpoint()
-                    signed = verify_record(envelope, self._network_id)
-                    if signed is not None and self._take(signed, self._now_ms()):
-                        taken += 1
-        if taken:
-            log.debug("%d records from %s", taken, short(peer))
-        return pull.is_partial and taken > 0
+        for number, envelope in enumerate(envelopes):
+            if number % PULL_VERIFY_BATCH == 0:
+                await trio.lowlevel.checkpoint()
+            signed = verify_record(envelope, self._network_id)
+            if signed is not None and self._take(signed, self._now_ms()):
+                taken += 1
+        return taken
 
     # --- answering --------------------------------------------------------------------------------
-
-    async def _answer_reconcile(self, _peer: NodeId, body: bytes) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return reconcile.answer(self.view, body)
 
     async def _answer_query(self, _peer: NodeId, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar, cast
 
-from p2pgrid.crdt.reconcile import IdSet
+from p2pgrid.crdt.arrivals import ArrivalLog
 from p2pgrid.crdt.register import Outcome, RegisterKey, Registers, register_key
+from p2pgrid.crdt.trie import HashTrie
+from p2pgrid.crdt.unwanted import UnwantedIds
 from p2pgrid.explorer.columns import NodeColumns
 from p2pgrid.explorer.query import (
     ANY_NODE,
@@ -100,9 +102,11 @@ class View:
     """All that is known of the grid's nodes, farms and flist names."""
 
     def __init__(self, quotas: Mapping[RecordKind, Quota] = QUOTAS) -> None:
-        self.ids = IdSet()
+        self.ids = HashTrie()
         """The ids of all records held: what peers reconcile with."""
-        self.unwanted: OrderedDict[bytes, None] = OrderedDict()
+        self.arrivals = ArrivalLog()
+        """The same in the order in which they came."""
+        self.unwanted = UnwantedIds(EXPLORER_UNWANTED_MAX)
         """Ids of records that others replaced or crowded out; not to be fetched again.
 
         Stale ones are not among them: it may be our clock that is wrong.
@@ -184,11 +188,11 @@ class View:
             self._keep_evidence(key, contradicts, signed)
         if refusal is not None:
             if refusal in (Refusal.OUTDATED, Refusal.TOO_MANY):
-                self._forget(signed.id)
+                self.unwanted.add(signed.id)
             return Admission(refusal)
         replaced = self._take_off(key)
         if replaced is not None:
-            self._forget(replaced.id)
+            self.unwanted.add(replaced.id)
         self._registers.put(key, signed)
         self._insert(key, signed)
         dropped = tuple(self._make_room(key.kind))
@@ -216,7 +220,8 @@ class View:
 
     def _insert(self, key: RegisterKey, signed: Signed[ExplorerRecord]) -> None:
         self.ids.add(signed.id)
-        self.unwanted.pop(signed.id, None)
+        self.arrivals.append(signed.id)
+        self.unwanted.discard(signed.id)
         self._key_of[signed.id] = key
         self._note_change(key)
         is_orphan = key.kind in SENSE_OF and not self._gives_sense(SENSE_OF[key.kind], key.author)
@@ -260,25 +265,20 @@ class View:
             if not is_orphan:
                 crowded = self._crowded_orphans.pop(RegisterKey(kind, key.author, b""), None)
                 if crowded is not None:
-                    self.unwanted.pop(crowded, None)
+                    self.unwanted.discard(crowded)
 
     def _make_room(self, kind: RecordKind) -> Iterator[RegisterKey]:
         """Drop what is too much of one kind, so that a flood of it moves no other."""
         while (key := self._shelves[kind].next_to_go()) is not None:
             evicted = self._remove(key)
             assert evicted is not None
-            self._forget(evicted.id)
+            self.unwanted.add(evicted.id)
             sense = SENSE_OF.get(kind)
             if sense is not None and not self._gives_sense(sense, key.author):
                 self._crowded_orphans[key] = evicted.id
                 if len(self._crowded_orphans) > EXPLORER_UNWANTED_MAX:
                     self._crowded_orphans.popitem(last=False)
             yield key
-
-    def _forget(self, identity: bytes) -> None:
-        self.unwanted[identity] = None
-        if len(self.unwanted) > EXPLORER_UNWANTED_MAX:
-            self.unwanted.popitem(last=False)
 
     # --- queries ----------------------------------------------------------------------------------
 

@@ -4,11 +4,12 @@ On start the state is folded anew from what is stored; nothing of it is kept apa
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import combinations
 
-from p2pgrid.crdt.reconcile import IdSet
+from p2pgrid.crdt.arrivals import ArrivalLog
+from p2pgrid.crdt.trie import HashTrie
+from p2pgrid.crdt.unwanted import UnwantedIds
 from p2pgrid.errors import MalformedRecord, StoreFailed, Unusable
 from p2pgrid.ledger.certificate import (
     Verified,
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Archive:
-    """Everything certified that this node knows, in memory and on disk. A `reconcile.Replica`."""
+    """Everything certified that this node knows, in memory and on disk. An `answerer.Replica`."""
 
     def __init__(
         self, genesis: Genesis, store: Store, own: NodeId, now_ms: Callable[[], TimestampMs]
@@ -50,9 +51,10 @@ class Archive:
         self.witnesses = first_witnesses(genesis)
         self.is_witness = self.witnesses.weight_of(own) > 0
         self.state = LedgerState(genesis)
-        self.ids = IdSet()
+        self.ids = HashTrie()
+        self.arrivals = ArrivalLog()
         self.convicted: dict[NodeId, Equivocation] = {}
-        self.unwanted: OrderedDict[bytes, None] = OrderedDict()
+        self.unwanted = UnwantedIds(LEDGER_UNWANTED_MAX)
         """Ids of what peers may hold and we refuse, the latest last."""
         self._account_evidence = 0
         self._store = store
@@ -115,9 +117,7 @@ class Archive:
 
     def refuse(self, identity: bytes) -> None:
         """Remember not to fetch something again, for as long as there is room."""
-        self.unwanted[identity] = None
-        if len(self.unwanted) > LEDGER_UNWANTED_MAX:
-            self.unwanted.popitem(last=False)
+        self.unwanted.add(identity)
 
     def record(self, identity: bytes) -> bytes | None:
         """A batch by its root or a proof by its id, as it travels."""
@@ -185,7 +185,7 @@ class Archive:
             return False
         self._convict(evidence)
         identity = evidence_id(evidence.culprit)
-        self.ids.add(identity)
+        self._note(identity)
         try:
             self._store.write([(Table.EVIDENCE.key(identity), encode(evidence))])
         except StoreFailed as error:
@@ -204,13 +204,17 @@ class Archive:
 
     def _enter(self, root: bytes, operations: Iterable[tuple[RecordId, Operation]]) -> None:
         operations = tuple(operations)
-        self.ids.add(root)
+        self._note(root)
         for identity, operation in operations:
             self._batch_of.setdefault(identity, root)
             if self.unwanted:  # a proof against who was a nobody may count from now on
                 for account in named_accounts(operation):
-                    self.unwanted.pop(evidence_id(account), None)
+                    self.unwanted.discard(evidence_id(account))
         self.state.add(operations)
+
+    def _note(self, identity: bytes) -> None:
+        if self.ids.add(identity):
+            self.arrivals.append(identity)
 
     def _accuse(self, verified: Verified) -> list[Equivocation]:
         """Proofs against the witnesses of two batches that exclude each other."""
@@ -258,7 +262,7 @@ class Archive:
                 log.warning("the ledger's store holds broken evidence, fetched anew: %s", error)
                 continue
             self._convict(evidence)
-            self.ids.add(key[1:])
+            self._note(key[1:])
             log.info("%s is convicted of equivocation", short(evidence.culprit))
 
     def _load_votes(self) -> VoteBook:

@@ -109,6 +109,9 @@ PULL_PAUSE_SECONDS_MIN = 30.0
 PULL_PAUSE_SECONDS_MAX = 60.0
 """Pulls are spread, so that nodes started together do not pull together."""
 
+PULL_BACK_OFF_MS_MIN = 5 * SECOND_MS
+"""First wait after a pull that failed; doubles."""
+
 PULL_SECONDS_MAX = 120.0
 """One pull, all pages: a whole grid of 100,000 records over a slow line."""
 

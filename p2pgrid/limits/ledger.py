@@ -1,6 +1,6 @@
 """Limits of the ledger."""
 
-from p2pgrid.units import HOUR_MS, KIB, MIB
+from p2pgrid.units import HOUR_MS, KIB, MIB, SECOND_MS
 
 OPERATION_BYTES_MAX = 4 * KIB
 """A signed operation: a transfer with the most outputs has 2.8 KiB."""
@@ -89,6 +89,12 @@ ACCOUNT_EVIDENCE_MAX = 1_000
 
 LEDGER_RECONCILE_SECONDS = 3.0
 """Pause between two comparisons with a random peer: what gossip lost arrives within seconds."""
+
+LEDGER_TRUST_MS = 30 * SECOND_MS
+"""How long a peer's news are enough, before whole ledgers are compared again."""
+
+LEDGER_BACK_OFF_MS_MIN = SECOND_MS
+"""First wait after a pull that failed: witnesses are few, and a payment waits for them."""
 
 LEDGER_NUDGE_SECONDS_MIN = 0.2
 """Between two pulls from one peer because it knows what we do not."""

@@ -1,62 +1,29 @@
 """Pulling from a peer brings exactly what it has and we lack, whatever it answers."""
 
 import random
-from hashlib import blake2b
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2pgrid.crdt import reconcile
-from p2pgrid.crdt.reconcile import (
-    BUCKETS,
-    Compare,
-    Digests,
+from p2pgrid.crdt import answerer, reconcile, searches
+from p2pgrid.crdt.messages import (
+    Compared,
+    Cuts,
+    Differs,
+    Equal,
     Fetch,
-    Ids,
-    IdSet,
     ListIds,
-    Pull,
+    News,
     Records,
     Request,
-    answer,
 )
+from p2pgrid.crdt.reconcile import Cursor, Pull
+from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.errors import BrokenProtocol, PeerError
 from p2pgrid.limits import wire as limits
-from p2pgrid.limits.crdt import RECONCILE_FETCH_IDS_MAX
 from p2pgrid.wire.codec import decode, encode
-
-
-class Shelf:
-    """Records known by their hash."""
-
-    def __init__(self, *records: bytes) -> None:
-        self.ids = IdSet()
-        self.records: dict[bytes, bytes] = {}
-        for record in records:
-            self.put(record)
-
-    def put(self, record: bytes) -> None:
-        identity = blake2b(record, digest_size=32).digest()
-        self.ids.add(identity)
-        self.records[identity] = record
-
-    def record(self, identity: bytes) -> bytes | None:
-        return self.records.get(identity)
-
-
-def pull(asker: Shelf, server: Shelf) -> Pull:
-    """Pull once; give the pull when it is over."""
-    exchange = Pull(asker.ids)
-    while (request := exchange.next_request()) is not None:
-        for record in exchange.receive(answer(server, request)):
-            asker.put(record)
-    return exchange
-
-
-def numbered(*numbers: int) -> Shelf:
-    return Shelf(*(b"record %d" % number for number in numbers))
-
+from tests.crdt.replicas import PEER, Shelf, numbered, run
 
 numbers = st.sets(st.integers(0, 60), max_size=40)
 
@@ -64,129 +31,200 @@ numbers = st.sets(st.integers(0, 60), max_size=40)
 @given(numbers, numbers)
 def test_two_that_pull_from_each_other_hold_the_union(left: set[int], right: set[int]) -> None:
     a, b = numbered(*left), numbered(*right)
-    pull(a, b)
-    pull(b, a)
+    run(a, b)
+    run(b, a)
     assert a.records == b.records == numbered(*left, *right).records
     assert a.ids.root() == b.ids.root()
 
 
-@given(numbers, numbers, numbers)
-def test_news_travels_over_a_third(left: set[int], middle: set[int], right: set[int]) -> None:
-    a, b, c = numbered(*left), numbered(*middle), numbered(*right)
-    for asker, server in ((b, a), (b, c), (a, b), (c, b)):
-        pull(asker, server)
-    assert a.records == b.records == c.records
+@settings(max_examples=30)
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([0, 1, 3, 10, 60, 400, 3000]),
+    st.sampled_from([0, 1, 3, 10, 60, 400, 3000]),
+    st.sampled_from([0, 100, 3000]),
+)
+def test_differences_of_every_size(seed: int, mine: int, theirs: int, shared: int) -> None:
+    chosen = random.Random(seed)
+    both = [chosen.randbytes(8) for _ in range(shared)]
+    asker = Shelf(*both, *(chosen.randbytes(8) for _ in range(mine)), seed=seed)
+    server = Shelf(*both, *(chosen.randbytes(8) for _ in range(theirs)), seed=seed + 1)
+    expected = asker.records | server.records
+    exchange = run(asker, server)
+    assert asker.records == expected
+    assert exchange.is_compared
+    assert server.fetched <= theirs + 1
 
 
 @given(numbers)
-def test_equal_sets_cost_64_bytes_at_most_each_way(held: set[int]) -> None:
+def test_equal_sets_cost_64_bytes_both_ways_together(held: set[int]) -> None:
     asker, server = numbered(*held), numbered(*held)
-    exchange = Pull(asker.ids)
+    server.arrivals.end += 2**24
+    exchange = asker.pull(cursor=Cursor(2**32 - 1, 2**24))
     request = exchange.next_request()
     assert request is not None
-    reply = answer(server, request)
-    assert len(request) <= 64
-    assert len(reply) <= 64
+    reply = server.answerer.answer(PEER, request, 0)
+    assert len(request) + len(reply) <= 64
     assert exchange.receive(reply) == ()
-    assert exchange.was_equal
+    assert exchange.is_compared
     assert exchange.next_request() is None
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=60))
-def test_digests_depend_on_the_set_only(steps: list[tuple[bool, int]]) -> None:
-    ids, model = IdSet(), set[bytes]()
-    for is_added, number in steps:
-        identity = blake2b(b"%d" % number, digest_size=32).digest()
-        (ids.add if is_added else ids.discard)(identity)
-        (model.add if is_added else model.discard)(identity)
-        ids.digests()
-    assert sorted(ids) == sorted(model)
-    assert len(ids) == len(model)
-    assert ids.root() == IdSet(list(model)).root()
-    assert all(identity in ids for identity in model)
+def test_with_a_cursor_only_news_travels() -> None:
+    asker, server = numbered(*range(200)), numbered(*range(200))
+    cursor = run(asker, server).cursor
+    asker.put(b"ours")
+    for number in range(5):
+        server.put(b"news %d" % number)
+    exchange = asker.pull(cursor=cursor, is_trusted=True)
+    sent = 0
+    while (request := exchange.next_request()) is not None:
+        reply = server.answerer.answer(PEER, request, 0)
+        sent += len(request) + len(reply)
+        asker.take(exchange.receive(reply))
+    assert len(asker.records) == 206
+    assert exchange.cursor.offset == 205
+    assert not exchange.is_compared
+    assert sent < 350
 
 
-def test_digests_are_neither_sums_nor_xors() -> None:
-    """{a, b} and {c, d} with a ^ b == c ^ d and a + b == c + d differ."""
-    a, b = bytes(31) + b"\x01", bytes(31) + b"\x06"
-    c, d = bytes(31) + b"\x02", bytes(31) + b"\x05"
-    assert IdSet([a, b]).root() != IdSet([c, d]).root()
+def test_news_that_is_not_there_any_more_is_left_out() -> None:
+    asker, server = numbered(1), numbered(1)
+    cursor = run(asker, server).cursor
+    server.put(b"short-lived")
+    server.ids.discard(next(one for one in server.ids if one not in asker.ids))
+    exchange = run(asker, server, asker.pull(cursor=cursor))
+    assert exchange.is_compared
+    assert server.fetched == 0
+
+
+def test_a_cursor_of_an_earlier_log_is_no_cursor() -> None:
+    asker, server = numbered(1), numbered(1, 2, 3, seed=5)
+    exchange = run(asker, server, asker.pull(cursor=Cursor(12345, 0), is_trusted=True))
+    assert exchange.is_compared
+    assert asker.records == server.records
+
+
+def test_a_cursor_before_what_the_log_remembers_is_no_cursor() -> None:
+    asker, server = Shelf(), numbered(1, 2, 3)
+    cursor = run(asker, server).cursor
+    server.put(b"4")
+    server.arrivals._ids.clear()
+    run(asker, server, asker.pull(cursor=cursor, is_trusted=True))
+    assert asker.records == server.records
 
 
 def test_a_large_difference_comes_in_bounded_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "_PAGE_IDS_MAX", 50)
-    monkeypatch.setattr(reconcile, "RECONCILE_ANSWER_BYTES_MAX", 1000)
+    monkeypatch.setattr(answerer, "_PAGE_CUTS_MAX", 50)
+    monkeypatch.setattr(answerer, "RECONCILE_ANSWER_BYTES_MAX", 1000)
     server, asker = numbered(*range(700)), numbered(*range(3))
-    exchange = Pull(asker.ids)
+    exchange = asker.pull()
     while (request := exchange.next_request()) is not None:
-        reply = answer(server, request)
-        assert len(reply) < 256 * 16 + 1100
-        for record in exchange.receive(reply):
-            asker.put(record)
+        reply = server.answerer.answer(PEER, request, 0)
+        assert len(reply) < 1500
+        asker.take(exchange.receive(reply))
     assert asker.records == server.records
 
 
 def test_records_that_do_not_fit_together_come_one_by_one() -> None:
     server = Shelf(*(bytes([n]) * limits.RECORD_BYTES_MAX for n in range(20)))
     asker = Shelf()
-    pull(asker, server)
+    run(asker, server)
     assert asker.records == server.records
 
 
 def test_a_peer_that_names_too_many_ids_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "RECONCILE_MISSING_MAX", 100)
+    monkeypatch.setattr(searches, "RECONCILE_MISSING_MAX", 100)
     server, asker = numbered(*range(250)), Shelf()
-    rounds = [pull(asker, server).is_partial for _ in range(4)]
+    rounds = [run(asker, server).is_partial for _ in range(4)]
     assert rounds == [True, True, False, False]
     assert asker.records == server.records
 
 
-def test_skipped_ids_are_not_fetched() -> None:
-    server, asker = numbered(1, 2, 3), Shelf()
-    unwanted = next(iter(server.ids))
-    exchange = Pull(asker.ids, skip={unwanted})
-    got: list[bytes] = []
-    while (request := exchange.next_request()) is not None:
-        got += exchange.receive(answer(server, request))
-    assert server.records[unwanted] not in got
-    assert len(got) == 2
+@pytest.mark.parametrize("shared", [0, 300])
+def test_unwanted_ids_are_not_fetched(shared: int) -> None:
+    """By a list of ids, and by symbols."""
+    server = numbered(*range(shared), *range(1000, 1030))
+    asker = numbered(*range(shared))
+    unwanted = [one for one in server.ids if one not in asker.ids][:20]
+    for identity in unwanted:
+        asker.unwanted.add(identity)
+    run(asker, server)
+    assert len(asker.ids) == shared + 10
+    assert server.fetched == 10
 
 
 def test_a_record_that_is_gone_meanwhile_is_left_out() -> None:
     server, asker = numbered(1, 2, 3), Shelf()
     del server.records[next(iter(server.ids))]
-    pull(asker, server)
+    run(asker, server)
+    assert asker.records == server.records
+
+
+def test_who_gets_no_session_lists_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answerer, "SESSION_IDS_BURST", 0)
+    server, asker = numbered(*range(3000)), numbered(*range(100, 3100))
+    exchange = run(asker, server)
+    assert exchange.is_compared
+    assert server.records.keys() <= asker.records.keys()
+
+
+def test_hints_that_happen_to_be_equal_hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truncated hashes only steer: that sets are equal is said by their roots."""
+    server, asker = numbered(*range(3000)), numbered(*range(2999))
+
+    def differs(reply: bytes) -> bytes:
+        result = decode(Compared, reply).result
+        assert isinstance(result, Differs)
+        hints = searches.hints_of(asker.ids, nonce)
+        return encode(Compared(Differs(result.epoch, result.offset, result.count, hints)))
+
+    nonce = bytes(8)
+    exchange = Pull(asker.ids, asker.unwanted, nonce=nonce)
+    request = exchange.next_request()
+    assert request is not None
+    exchange.receive(differs(server.answerer.answer(PEER, request, 0)))
+    run(asker, server, exchange)
     assert asker.records == server.records
 
 
 # --- hostile --------------------------------------------------------------------------------------
 
 
+def fresh() -> Pull:
+    return Shelf().pull(cursor=Cursor(5, 10))
+
+
 def listing() -> Pull:
-    """A pull that waits for ids of every bucket."""
-    exchange = Pull(IdSet())
-    exchange.receive(encode(Digests(bytes(BUCKETS * 16))))
+    """A pull that waits for ids of every part."""
+    exchange = fresh()
+    exchange.receive(encode(Compared(Differs(7, 1, 100, bytes(16)))))
     return exchange
 
 
 def fetching() -> Pull:
     """A pull that waits for two records."""
     exchange = listing()
-    exchange.receive(encode(Ids(bytes(32) + b"\x01" * 32, is_last=True)))
+    exchange.receive(encode(Cuts(bytes(8) + b"\x01" * 8, is_last=True)))
     return exchange
 
 
 @pytest.mark.parametrize(
     ("exchange", "reply"),
     [
-        (Pull(IdSet()), Digests(bytes(15))),
-        (listing(), Ids(bytes(31), is_last=True)),
-        (listing(), Ids(b"", is_last=False)),
-        (listing(), Ids(bytes(64), is_last=True)),
-        (listing(), Ids(b"\x01" * 32 + bytes(32), is_last=True)),
+        (fresh(), Compared(Differs(7, 1, 100, bytes(15)))),
+        (fresh(), Compared(News(10, b""))),
+        (fresh(), Compared(News(9, bytes(8)))),
+        (fresh(), Compared(News(11, bytes(9)))),
+        (fresh(), Compared(News(11, b"".join(n.to_bytes(8, "big") for n in range(5000))))),
+        (Shelf().pull(), Compared(News(11, bytes(8)))),
+        (listing(), Cuts(bytes(7), is_last=True)),
+        (listing(), Cuts(b"", is_last=False)),
+        (listing(), Cuts(bytes(16), is_last=True)),
+        (listing(), Cuts(b"\x01" * 8 + bytes(8), is_last=True)),
         (fetching(), Records((), 0)),
         (fetching(), Records((), 3)),
-        (fetching(), Records((b"1", b"2"), 1)),
+        (fetching(), Records((b"1",) * 5, 1)),
     ],
 )
 def test_answers_to_something_else_are_refused(exchange: Pull, reply: object) -> None:
@@ -195,25 +233,22 @@ def test_answers_to_something_else_are_refused(exchange: Pull, reply: object) ->
     assert exchange.next_request() is None
 
 
-def test_ids_outside_of_what_was_asked_for_are_refused() -> None:
-    held = [bytes([n]) * 32 for n in range(BUCKETS)]
-    exchange = Pull(IdSet(held))
-    exchange.receive(answer(Shelf(), encode(Request(Compare(bytes(16))))))
-    assert exchange.next_request() is not None
-    digests = list(IdSet(held).digests())
-    digests[7] = bytes(16)
-    exchange = Pull(IdSet(held))
-    exchange.receive(encode(Digests(b"".join(digests))))
-    with pytest.raises(BrokenProtocol):
-        exchange.receive(encode(Ids(b"\x08" + bytes(31), is_last=True)))
+def test_a_peer_cannot_have_news_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "NEWS_PAGES_MAX", 5)
+    exchange, offset = fresh(), 10
+    while exchange.next_request() is not None:
+        offset += 1
+        exchange.receive(encode(Compared(News(offset, b""))))
+    assert offset == 15
+    assert exchange.is_partial
 
 
 def test_a_peer_cannot_page_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """New ids are bounded; known ids have to ascend, so they end as well."""
-    monkeypatch.setattr(reconcile, "RECONCILE_MISSING_MAX", 10)
+    monkeypatch.setattr(searches, "RECONCILE_MISSING_MAX", 10)
     exchange, pages = listing(), 0
     while isinstance(_question(exchange), ListIds):
-        exchange.receive(encode(Ids(pages.to_bytes(32, "big"), is_last=False)))
+        exchange.receive(encode(Cuts(pages.to_bytes(8, "big"), is_last=False)))
         pages += 1
     assert pages == 11
 
@@ -232,45 +267,17 @@ def _question(exchange: Pull) -> object:
     return request and decode(Request, request).question
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        Compare(b"short"),
-        ListIds(b"\x02\x01", b""),
-        ListIds(b"\x01\x01", b""),
-        ListIds(b"\x01", b"after"),
-        Fetch(b""),
-        Fetch(bytes(33)),
-        Fetch(bytes(32 * (RECONCILE_FETCH_IDS_MAX + 1))),
-    ],
-)
-def test_requests_that_no_asker_sends_are_refused(question: Compare | ListIds | Fetch) -> None:
-    with pytest.raises(BrokenProtocol):
-        answer(numbered(1), encode(Request(question)))
-
-
 @given(st.binary(max_size=200))
 def test_garbage_is_blamed_on_the_peer(data: bytes) -> None:
-    for exchange in (Pull(IdSet()), listing(), fetching()):
-        try:
-            exchange.receive(data)
-        except PeerError:
-            continue
+    for exchange in (fresh(), listing(), fetching()):
+        with pytest.raises(PeerError):
+            exchange.receive(b"\xff" + data)
     with pytest.raises(PeerError):
-        answer(numbered(1), b"\xff" + data)
+        numbered(1).answerer.answer(PEER, b"\xff" + data, 0)
 
 
-@settings(max_examples=5)
-@given(st.integers(0, 2**32))
-def test_thousands_of_records_with_few_differences(seed: int) -> None:
-    chosen = random.Random(seed)
-    shared = [chosen.randbytes(32) for _ in range(5000)]
-    left, right = (IdSet([*shared, *(chosen.randbytes(32) for _ in range(5))]) for _ in range(2))
-    exchange = Pull(left)
-    exchange.receive(encode(Digests(b"".join(right.digests()))))
-    request = exchange.next_request()
-    assert request is not None
-    question = decode(Request, request).question
-    assert isinstance(question, ListIds)
-    assert len(question.buckets) <= 10
-    assert {one[0] for one in set(right) - set(left)} <= set(question.buckets)
+def test_equal_is_believed_only_for_this_pull() -> None:
+    exchange = fresh()
+    exchange.receive(encode(Compared(Equal(8, 3))))
+    assert exchange.cursor == Cursor(8, 3)
+    assert HashTrie().root() == Shelf().ids.root()

@@ -7,7 +7,17 @@ import pytest
 import trio
 import trio.testing
 
-from p2pgrid.crdt.reconcile import Digests, Fetch, Ids, IdSet, ListIds, Records, Request
+from p2pgrid.crdt.messages import (
+    Below,
+    Compared,
+    Cuts,
+    Descend,
+    Differs,
+    Fetch,
+    Leaf,
+    Records,
+    Request,
+)
 from p2pgrid.errors import BadSignature, Refused, StoreFailed
 from p2pgrid.explorer.announce import Load, NodeFacts
 from p2pgrid.explorer.questions import Query, Submit
@@ -151,8 +161,8 @@ async def test_a_node_that_speaks_too_often_is_not_forwarded(
     ("lie", "is_fault"),
     [
         (lambda question: b"garbage", True),
-        (lambda question: encode(Digests(bytes(7))), True),
-        (lambda question: encode(Ids(bytes(32), is_last=False)), True),
+        (lambda question: encode(Compared(Differs(7, 0, 1, bytes(7)))), True),
+        (lambda question: encode(Cuts(bytes(8), is_last=False)), True),
         (lambda question: _lie_by_the_book(question, b"garbage"), True),
         (lambda question: _lie_by_the_book(question, announced(5, time_ms=1).envelope), False),
         (
@@ -361,11 +371,11 @@ async def test_a_record_handed_in_is_stored_and_spread(
 
 def _lie_by_the_book(question: object, record: bytes) -> bytes:
     """Answer as the protocol wants, with one record that nobody should take."""
-    claimed = b"\x07" * 32
+    claimed = b"\x07" * 8
     match question:
-        case ListIds():
-            return encode(Ids(claimed, is_last=True))
+        case Descend():
+            return encode(Below((Leaf(claimed),)))
         case Fetch():
             return encode(Records((record,), 1))
         case _:
-            return encode(Digests(b"".join(IdSet([claimed]).digests())))
+            return encode(Compared(Differs(7, 1, 1, bytes(16))))

@@ -1,8 +1,11 @@
 """What is in memory is what a restart finds on disk; double certificates convict their signers."""
 
+from random import Random
+
 import pytest
 
-from p2pgrid.crdt.reconcile import Pull, answer
+from p2pgrid.crdt.answerer import Answerer
+from p2pgrid.crdt.reconcile import Pull
 from p2pgrid.errors import Unusable
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import Verified, first_witnesses, verify_batch, verify_proof
@@ -79,9 +82,10 @@ def test_a_broken_batch_on_disk_is_dropped_and_fetched_anew() -> None:
     store.write([(Table.BATCH.key(verified.root), b"rotten")])
     damaged = opened(store)
     assert damaged.batch_count == 0
-    pull = Pull(damaged.ids)
+    answerer = Answerer(full, Random(1))
+    pull = Pull(damaged.ids, damaged.unwanted, nonce=bytes(8))
     while (request := pull.next_request()) is not None:
-        for data in pull.receive(answer(full, request)):
+        for data in pull.receive(answerer.answer(b"peer", request, 0)):
             item = decode(LedgerItem, data).item
             assert isinstance(item, BatchItem)
             damaged.admit(verify_batch(item.batch, WITNESSES, NETWORK))

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pgrid.crdt import reconcile
+from p2pgrid.crdt.messages import Below, Children, Compared, Descend, Differs, Request
 from p2pgrid.errors import InsufficientBalance, Refused
 from p2pgrid.ledger import archive as archive_module
 from p2pgrid.ledger.archive import Archive
@@ -22,8 +22,9 @@ from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.operation import Operation
 from p2pgrid.net.network import Method
 from p2pgrid.store.memory import MemoryStore
-from p2pgrid.wire.codec import encode
+from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import Signed, sign
+from tests.crdt.replicas import Shelf
 from tests.ledger.grids import (
     NOW,
     START,
@@ -121,21 +122,17 @@ def test_what_is_refused_is_remembered_for_the_latest_only(
     assert list(archive.unwanted) == [bytes([2]) * 32, bytes([3]) * 32]
 
 
-class Dump:
+class Dump(Shelf):
     """A peer that offers what nobody wants, and counts how often it is fetched."""
 
     def __init__(self, records: dict[bytes, bytes]) -> None:
-        self._records = records
-        self.ids = reconcile.IdSet(list(records))
-        self.fetched = 0
+        super().__init__()
+        for identity, record in records.items():
+            self.put(record, identity)
 
-    def record(self, identity: bytes) -> bytes | None:
-        self.fetched += 1
-        return self._records.get(identity)
-
-    async def handle(self, _peer: NodeId, body: bytes) -> bytes:
+    async def handle(self, peer: NodeId, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
-        return reconcile.answer(self, body)
+        return self.answerer.answer(peer, body, 0)
 
 
 async def test_what_is_refused_is_fetched_once(autojump_clock: MockClock) -> None:
@@ -256,7 +253,10 @@ async def test_slow_peers_do_not_hold_up_catching_up(
 
     async def drip(_peer: NodeId, body: bytes) -> bytes:
         await trio.sleep(8)
-        return encode(reconcile.Digests(bytes(range(256)) * 16))
+        question = decode(Request, body).question
+        if isinstance(question, Descend):
+            return encode(Below((Children(bytes(64)),) * len(question.prefixes)))
+        return encode(Compared(Differs(7, 0, 10**6, bytes(16))))
 
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(world.open_full("node"))

@@ -6,13 +6,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pgrid.crdt.reconcile import IdSet, answer
 from p2pgrid.ledger.evidence import convict_account, evidence_id
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
 from p2pgrid.model.certificate import CertifiedBatch, Equivocation
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Method, Network, Topic, Verdict
 from p2pgrid.wire.codec import encode
+from tests.crdt.replicas import Shelf
 from tests.ledger.grids import (
     START,
     Chain,
@@ -69,19 +69,17 @@ def identity_of(item: BatchItem | EvidenceItem) -> bytes:
     return evidence_id(item.evidence.culprit)
 
 
-class Liar:
+class Liar(Shelf):
     """A replica that serves whatever it likes."""
 
     def __init__(self, items: list[BatchItem | EvidenceItem]) -> None:
-        self._items = {identity_of(item): encode(LedgerItem(item)) for item in items}
-        self.ids = IdSet(list(self._items))
+        super().__init__()
+        for item in items:
+            self.put(encode(LedgerItem(item)), identity_of(item))
 
-    def record(self, identity: bytes) -> bytes | None:
-        return self._items.get(identity)
-
-    async def handle(self, _peer: NodeId, body: bytes) -> bytes:
+    async def handle(self, peer: NodeId, body: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
-        return answer(self, body)
+        return self.answerer.answer(peer, body, 0)
 
 
 async def send(peer: Network, items: list[BatchItem | EvidenceItem], *, by_gossip: bool) -> None:

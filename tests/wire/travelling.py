@@ -13,8 +13,6 @@ import p2pgrid
 from p2pgrid.wire.codec import record_classes, variant_tag
 
 PACKAGE = Path(p2pgrid.__file__).parent
-ALSO = {"reconcile.py": {"Digests", "Ids", "Records"}}
-"""By file: classes whose names stand in no call of the codec."""
 
 
 def rule_name(cls: type) -> str:
@@ -30,7 +28,7 @@ def travelling_classes() -> tuple[type, ...]:
     found: set[type] = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text())
-        names = _decoded_names(tree) | _encoded_names(tree) | ALSO.get(path.name, set())
+        names = _decoded_names(tree) | _encoded_names(tree)
         if path.name == "messages.py":
             names |= {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
         if names or "@record(" in path.read_text():
