@@ -58,6 +58,7 @@ def make_app(services: Services) -> Starlette:
         "/farms": grid.create_farm,
         "/payments": money.pay,
         "/flists": flists.convert,
+        "/flists/verify": flists.verify,
         "/flists/names": flists.publish,
         "/flists/names/withdraw": flists.withdraw,
         "/reservations": reservations.reserve,

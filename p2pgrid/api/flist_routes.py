@@ -119,6 +119,26 @@ class FlistRoutes:
 
         return ProgressAnswer(work)
 
+    async def verify(self, request: Request) -> Response:
+        """Read every chunk of an flist that is here."""
+        wanted = (await read_body(request, "flist")).text("flist")
+        flists = self._require_flists()
+        flist = await self._services.explorer.resolve(FlistReference.parse(wanted))
+
+        async def work(on_progress: OnProgress) -> Json:
+            def note(progress: Progress) -> None:
+                on_progress(progress.phase, progress.done_bytes, progress.total_bytes)
+
+            verdict = await flists.verify(flist, note)
+            return {
+                "flist": flist,
+                "blocks": verdict.block_count,
+                "missing": verdict.missing,
+                "damaged": verdict.damaged,
+            }
+
+        return ProgressAnswer(work)
+
     async def publish(self, request: Request) -> Response:
         """Give an flist that is here a name."""
         body = await read_body(request, "flist", "name", "description")

@@ -108,6 +108,36 @@ def publish(client: NodeClient, flist_id: str, name: str, description: str, as_j
     click.echo(f"published as {made['name']}")
 
 
+@flist.command("verify", epilog=EXIT_STATUS)
+@click.argument("name")
+@json_option
+@click.pass_obj
+def verify(client: NodeClient, name: str, as_json: bool) -> None:
+    """Read every chunk of an flist of this node, and tell what is missing or damaged.
+
+    NAME: publisher/name:tag, or its id. Exit status 1 unless all of it is good.
+
+    \b
+    Examples:
+      p2pgrid flist verify 3f9c/web:1
+    """
+    with errors_shown():
+        told = follow(
+            client.stream("/flists/verify", {"flist": name}),
+            as_json=as_json,
+            afterwards="p2pgrid flist verify",
+        )
+    if as_json:
+        print_json(told)
+    else:
+        click.echo(f"flist {told['flist']}: {told['blocks']} blocks")
+        for kind in ("missing", "damaged"):
+            for chunk in told[kind]:
+                click.echo(f"{kind}  {chunk}")
+    if told["missing"] or told["damaged"]:
+        raise click.exceptions.Exit(1)
+
+
 @flist.command("remove", epilog=EXIT_STATUS)
 @click.argument("name")
 @json_option

@@ -28,7 +28,7 @@ Exit status:
 """
 """Appended to the help of every command."""
 
-_BYTE_PHASES = {"convert", "fetch", "unpack"}
+_BYTE_PHASES = {"convert", "fetch", "unpack", "verify"}
 """Phases whose progress is counted in bytes; others count things."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -34,7 +34,8 @@ from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import walk
 from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
-from p2pgrid.flist.unpack import tree_disk_bytes, unpack
+from p2pgrid.flist.unpack import sync_directory, tree_disk_bytes, unpack
+from p2pgrid.flist.verification import Verdict, verify_blocks
 from p2pgrid.limits.flist import PROGRESS_BYTES
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
@@ -201,6 +202,14 @@ class FlistService:
         data = await self._chunks.get_flist(flist)
         return await trio.to_thread.run_sync(decode_flist, data)
 
+    async def verify(self, flist: FlistId, on_progress: OnProgress) -> Verdict:
+        """Read and open every chunk of an flist that is here. Raises NotFound, BadImage."""
+
+        def on_bytes(done: int, total: int) -> None:
+            on_progress(Progress("verify", done, total))
+
+        return await verify_blocks((await self.read(flist)).root, self._chunks, on_bytes)
+
     # --- running ------------------------------------------------------------------------------
 
     async def prepare(
@@ -328,7 +337,7 @@ class FlistService:
                 unpack(tree.root, partial / "done" / "root", reader.plain_bytes)
             taken_bytes = tree_disk_bytes(partial / "done")
             (partial / "done").rename(self._directory / flist.hex())
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         except OSError as error:
             raise StoreFailed(f"cannot unpack an image: {error.strerror}") from error
         finally:
@@ -385,11 +394,3 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -90,6 +90,17 @@ async def test_a_name_that_is_not_ours_is_not_taken_back(
         await grid.consumer.post("/flists/names/withdraw", {"name": "web:1"})
 
 
+async def test_every_chunk_of_an_flist_is_verified(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree, name="web:1")
+
+    verdict = await grid.node.result("/flists/verify", {"flist": "web:1"})
+
+    told = {"flist": made["flist"], "blocks": 1, "missing": [], "damaged": []}
+    assert verdict == told
+    with pytest.raises(NotFound):
+        await grid.node.result("/flists/verify", {"flist": "00" * 32})
+
+
 async def _holders(grid: ApiGrid, flist: str) -> object:
     return (await grid.consumer.get(f"/flists/{flist}"))["holders"]
 

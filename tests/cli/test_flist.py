@@ -152,3 +152,16 @@ def test_a_name_is_taken_back() -> None:
     assert run(flist, "remove", "web:1", client=client).stdout.endswith("web:1 is taken back\n")
     assert client.calls == [("/flists/names/withdraw", {"name": "web:1"})]
     assert run(flist, "remove", "web:1").exit_code == 1
+
+
+@pytest.mark.parametrize(("missing", "status"), [([], 0), (["ab" * 32], 1)])
+def test_an_flist_is_verified(missing: list[str], status: int) -> None:
+    told = {"flist": FLIST, "blocks": 3, "missing": missing, "damaged": []}
+    client = FakeClient({"/flists/verify": told})
+
+    people = run(flist, "verify", "web:1", client=client)
+    programs = run(flist, "verify", "web:1", "--json", client=client)
+
+    assert (people.exit_code, programs.exit_code) == (status, status)
+    assert people.stdout.splitlines()[1:] == [f"missing  {chunk}" for chunk in missing]
+    assert json.loads(programs.stdout) == told
