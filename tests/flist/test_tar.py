@@ -21,7 +21,9 @@ names = st.text("abcä/.x", min_size=1, max_size=120).map(lambda name: f"f/{name
 
 def read(data: bytes) -> list[tuple[str, MemberKind, int, bytes]]:
     reader = TarReader(io.BytesIO(data))
-    return [(one.path.decode(), one.kind, one.mtime, b"".join(reader.blocks())) for one in reader]
+    return [
+        (os.fsdecode(one.path), one.kind, one.mtime, b"".join(reader.blocks())) for one in reader
+    ]
 
 
 @given(
@@ -144,7 +146,7 @@ def test_headers_of_garbage_give_bad_image_and_nothing_else(garbage: bytes) -> N
 
     try:
         found = read(bytes(block))
-    except (BadImage, UnicodeDecodeError):
+    except BadImage:
         return
     assert len(found) <= 3
 
