@@ -4,7 +4,8 @@ Two adapters pass one contract suite: `pack_store` (pack files) and `memory`.
 What does not have the hash that it is known by never gets in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
@@ -34,6 +35,20 @@ class ChunkUsage:
     """Of the files that the chunks lie in, damaged and superseded copies included."""
     flist_count: int
     flist_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChunk:
+    """One chunk of a store, as eviction sees it."""
+
+    chunk: ChunkId
+    blob_bytes: int
+    used_hour: int
+    """Hour since 1970 in which it was last stored or read; 0 when that is not known."""
+
+
+OnCount = Callable[[int, int], None]
+"""(done, total) of a long task."""
 
 
 class ChunkStore(Protocol):
@@ -100,8 +115,48 @@ class ChunkStore(Protocol):
         """Why an flist is kept, sorted; nothing when it need not be."""
         ...
 
+    @property
+    def pins_version(self) -> int:
+        """Goes up with every pin that was set."""
+        ...
+
     def usage(self) -> ChunkUsage:
         """How much is here."""
+        ...
+
+    def hold(self, chunks: Iterable[ChunkId] = ()) -> AbstractContextManager[None]:
+        """For the block, evict neither `chunks`, here or still to come, nor what is put."""
+        ...
+
+    def kept(self) -> Iterator[KeptChunk]:
+        """Every chunk that is here now, in order of ids. May be read in another thread."""
+        ...
+
+    def evict(self, chunks: Collection[ChunkId], *, pins_version: int) -> int | None:
+        """Give chunks up, except those that are held; the room comes back by `compact`.
+
+        Args:
+            chunks: what no pin needs.
+            pins_version: as it was before that was found out.
+
+        Returns:
+            Bytes of what is gone; None when something was pinned since: nothing is gone, and
+            what may go has to be found out anew.
+
+        Raises:
+            StoreFailed: the disk refused; all of them are still here.
+        """
+        ...
+
+    async def compact(self, on_progress: OnCount) -> int:
+        """Give the disk back what evicted and damaged chunks take; hears (packs, of packs).
+
+        Returns:
+            Bytes that the packs have become smaller by.
+
+        Raises:
+            StoreFailed: the disk refused. Nothing is lost; go on later.
+        """
         ...
 
 

@@ -1,8 +1,17 @@
 """A chunk store in memory, for tests and simulations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
-from p2pgrid.chunks.chunk_store import Blob, ChunkUsage, require_chunk, require_flist
+from p2pgrid.chunks.chunk_store import (
+    Blob,
+    ChunkUsage,
+    KeptChunk,
+    OnCount,
+    require_chunk,
+    require_flist,
+)
+from p2pgrid.chunks.holds import Holds
 from p2pgrid.errors import NotFound
 from p2pgrid.model.ids import ChunkId, FlistId, short
 
@@ -14,6 +23,8 @@ class MemoryChunkStore:
         self._chunks: dict[ChunkId, bytes] = {}
         self._flists: dict[FlistId, bytes] = {}
         self._pins: set[tuple[FlistId, str]] = set()
+        self._holds = Holds()
+        self.pins_version = 0
 
     def has(self, chunk: ChunkId) -> bool:
         """Whether a chunk is here."""
@@ -37,6 +48,7 @@ class MemoryChunkStore:
         """Keep chunks. Raises BadChunk."""
         for blob in blobs:
             require_chunk(blob)
+        self._holds.note(blob.chunk for blob in blobs)
         self._chunks.update((blob.chunk, bytes(blob.data)) for blob in blobs)
 
     def flists(self) -> tuple[FlistId, ...]:
@@ -69,6 +81,7 @@ class MemoryChunkStore:
     async def pin(self, flist: FlistId, name: str) -> None:
         """Keep this flist and its chunks for the reason `name`."""
         self._pins.add((flist, name))
+        self.pins_version += 1
 
     async def unpin(self, flist: FlistId, name: str) -> None:
         """Take one reason back."""
@@ -85,3 +98,23 @@ class MemoryChunkStore:
         return ChunkUsage(
             len(self._chunks), chunk_bytes, chunk_bytes, len(self._flists), flist_bytes
         )
+
+    def hold(self, chunks: Iterable[ChunkId] = ()) -> AbstractContextManager[None]:
+        """For the block, evict neither `chunks` nor what is put."""
+        return self._holds.hold(chunks)
+
+    def kept(self) -> Iterator[KeptChunk]:
+        """Every chunk that is here now, in order of ids."""
+        return (KeptChunk(chunk, len(data), 0) for chunk, data in sorted(self._chunks.items()))
+
+    def evict(self, chunks: Collection[ChunkId], *, pins_version: int) -> int | None:
+        """Give chunks up, except those that are held; None when something was pinned since."""
+        if pins_version != self.pins_version:
+            return None
+        going = {chunk for chunk in chunks if self.has(chunk) and not self._holds.is_held(chunk)}
+        return sum(len(self._chunks.pop(chunk)) for chunk in going)
+
+    async def compact(self, on_progress: OnCount) -> int:
+        """Nothing to do: memory is given back at once."""
+        on_progress(0, 0)
+        return 0

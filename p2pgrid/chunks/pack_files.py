@@ -94,6 +94,24 @@ class PackFiles:
                 found |= self._read_from(pack, {chunk: places[chunk] for chunk in chunks})
         return found
 
+    def retire(self, pack: int) -> None:
+        """Write nothing more into a pack."""
+        if pack == self._current:
+            self._current += 1
+
+    def remove(self, pack: int) -> int:
+        """Give the room of a pack back; returns how much that is.
+
+        Raises:
+            StoreFailed: the disk refused.
+        """
+        try:
+            self._path(pack).unlink(missing_ok=True)
+            self._sync_directory()
+        except OSError as error:
+            raise StoreFailed(f"{self._path(pack)} cannot be removed: {error.strerror}") from error
+        return self._ends.pop(pack, 0)
+
     def recover(self, pack: int, start: int) -> list[PackRecord]:
         """What lies in a pack behind `start`, made durable; cuts a torn tail.
 

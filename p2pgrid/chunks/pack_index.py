@@ -71,20 +71,70 @@ class PackIndex:
             places.setdefault(record.chunk, Place(pack, record.offset, record.payload_bytes))
         self.add(places, {pack: end})
 
+    def move(
+        self, old: Mapping[ChunkId, Place], new: Mapping[ChunkId, Place], ends: Mapping[int, int]
+    ) -> None:
+        """Let chunks lie in their new places, in one write with how far those are indexed.
+
+        One that is not in its old place any more was evicted meanwhile, and stays so.
+        Raises StoreFailed.
+        """
+        moved = {chunk: place for chunk, place in new.items() if self.place(chunk) == old[chunk]}
+        packs = {
+            pack: replace(self._packs.get(pack, PackState()), indexed_bytes=end)
+            for pack, end in ends.items()
+        }
+        for chunk, place in moved.items():
+            left = old[chunk]
+            packs[left.pack] = _counted(packs.get(left.pack, self._packs[left.pack]), left, -1)
+            packs[place.pack] = _counted(packs[place.pack], place, 1)
+        self._write([(Table.CHUNK.key(chunk), encode(to)) for chunk, to in moved.items()], packs)
+
+    def evict(self, chunks: Iterable[ChunkId]) -> int:
+        """Drop chunks; returns their bytes. Raises StoreFailed."""
+        packs: dict[int, PackState] = {}
+        changes: list[Change] = []
+        evicted_bytes = 0
+        for chunk in dict.fromkeys(chunks):
+            place = self.place(chunk)
+            if place is not None:
+                state = packs.get(place.pack, self._packs[place.pack])
+                packs[place.pack] = _counted(state, place, -1)
+                changes += _gone(chunk)
+                evicted_bytes += place.payload_bytes
+        self._write(changes, packs)
+        return evicted_bytes
+
+    def places(self) -> Iterator[tuple[ChunkId, Place]]:
+        """Every chunk and where it lies, in order of ids."""
+        entries = self._store.scan(Table.CHUNK.value)
+        return ((ChunkId(key[1:]), decode(Place, value)) for key, value in entries)
+
+    async def drop_pack(self, pack: int) -> None:
+        """Forget a pack in which nothing is in use, and all that was written before, durably.
+
+        Only after that may its file go: a file of this number that is made later must not
+        meet places of the old one. Raises StoreFailed.
+        """
+        if self._packs.get(pack, PackState()).live_count:
+            self.forget_packs({pack})  # what is left in it was damaged
+        await self._store.commit([(_pack_key(pack), None)])
+        self._packs = {number: state for number, state in self._packs.items() if number != pack}
+
     def forget(self, chunk: ChunkId, place: Place) -> None:
         """Drop a chunk that turned out to be damaged. Raises StoreFailed."""
         if self.place(chunk) == place:
             state = _counted(self._packs[place.pack], place, -1)
-            self._write([(Table.CHUNK.key(chunk), None)], {place.pack: state})
+            self._write(_gone(chunk), {place.pack: state})
 
     def forget_packs(self, packs: set[int]) -> None:
         """Drop every chunk of packs that are gone or shorter than they were. Raises StoreFailed."""
         if not packs:
             return
-        entries = self._store.scan(Table.CHUNK.value)
-        gone: list[Change] = [
-            (key, None) for key, value in entries if decode(Place, value).pack in packs
-        ]
+        gone: list[Change] = []
+        for chunk, place in self.places():
+            if place.pack in packs:
+                gone += _gone(chunk)
         gone += [(_pack_key(pack), None) for pack in packs]
         self._store.write(gone)
         self._packs = {pack: state for pack, state in self._packs.items() if pack not in packs}
@@ -94,6 +144,11 @@ class PackIndex:
             [*changes, *((_pack_key(pack), encode(state)) for pack, state in packs.items())]
         )
         self._packs = {**self._packs, **packs}
+
+
+def _gone(chunk: ChunkId) -> list[Change]:
+    """What removes a chunk from the index."""
+    return [(Table.CHUNK.key(chunk), None), (Table.CHUNK_USED.key(chunk), None)]
 
 
 def pin_key(flist: FlistId, name: str) -> bytes:

@@ -32,7 +32,7 @@ from p2pgrid.flist.opening import open_image
 from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
-from p2pgrid.flist.tree import walk
+from p2pgrid.flist.tree import chunk_ids
 from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
 from p2pgrid.flist.unpack import sync_directory, tree_disk_bytes, unpack
 from p2pgrid.flist.verification import Verdict, verify_blocks
@@ -155,11 +155,12 @@ class FlistService:
             StoreFailed: the disk refused.
         """
         parsed = Source.parse(source)
-        made = await trio.to_thread.run_sync(
-            self._convert, parsed, _throttled("convert", on_progress)
-        )
-        await self._chunks.put_flist(made.flist, made.data)
-        await self._chunks.pin(made.flist, PIN_CONVERTED)
+        with self._chunks.hold():
+            made = await trio.to_thread.run_sync(
+                self._convert, parsed, _throttled("convert", on_progress)
+            )
+            await self._chunks.put_flist(made.flist, made.data)
+            await self._chunks.pin(made.flist, PIN_CONVERTED)
         log.info("%s is flist %s, %d chunks", source, short(made.flist), made.chunk_count)
         return made
 
@@ -264,16 +265,17 @@ class FlistService:
     ) -> None:
         """Have the flist, room, every chunk and the tree, in this order."""
         tree = await self._read_or_fetch(flist, holders)
-        await self._make_room(flist, tree)
-        wanted = await trio.to_thread.run_sync(self._missing, tree)
-        if wanted:
+        with self._chunks.hold(await trio.to_thread.run_sync(chunk_ids, tree.root)):
+            await self._make_room(flist, tree)
+            wanted = await trio.to_thread.run_sync(self._missing, tree)
+            if wanted:
 
-            def on_chunks(done: int, total: int) -> None:
-                done_bytes = tree.content_bytes * done // max(1, total)
-                on_progress(Progress("fetch", done_bytes, tree.content_bytes))
+                def on_chunks(done: int, total: int) -> None:
+                    done_bytes = tree.content_bytes * done // max(1, total)
+                    on_progress(Progress("fetch", done_bytes, tree.content_bytes))
 
-            await self._fetch.fetch_chunks(wanted, holders, on_chunks)
-        await self._chunks.pin(flist, PIN_UNPACKED)
+                await self._fetch.fetch_chunks(wanted, holders, on_chunks)
+            await self._chunks.pin(flist, PIN_UNPACKED)
         self._room.held[flist] = await trio.to_thread.run_sync(
             self._unpack, flist, tree, _throttled("unpack", on_progress)
         )
@@ -315,8 +317,7 @@ class FlistService:
 
     def _missing(self, tree: Flist) -> list[ChunkId]:
         """Chunks that are not here, each once, in the order in which they will be read."""
-        chunks = dict.fromkeys(block.id for _, entry in walk(tree.root) for block in entry.blocks)
-        return [chunk for chunk in chunks if not self._chunks.has(chunk)]
+        return [chunk for chunk in chunk_ids(tree.root) if not self._chunks.has(chunk)]
 
     def _unpack(self, flist: FlistId, tree: Flist, on_bytes: Callable[[int, int], None]) -> int:
         """Unpack beside, then take the final name: it is there whole or not at all.

@@ -25,6 +25,7 @@ from p2pgrid.limits.flist import (
     IMAGE_PATH_BYTES_MAX,
     NAME_BYTES_MAX,
 )
+from p2pgrid.model.ids import ChunkId
 
 DEVICES_ALLOWED = frozenset({(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2)})
 """Character devices that can do no harm: null, zero, full, random, urandom, tty, ptmx."""
@@ -98,6 +99,11 @@ def walk(root: Entry) -> Iterator[tuple[bytes, Entry]]:
         pending.extend(
             (prefix + name, child) for name, child in sorted(entry.children.items(), reverse=True)
         )
+
+
+def chunk_ids(root: Entry) -> list[ChunkId]:
+    """Every chunk of a tree once, in the order in which its files are read."""
+    return list(dict.fromkeys(block.id for _, entry in walk(root) for block in entry.blocks))
 
 
 def check_name(name: bytes) -> bytes:

@@ -17,6 +17,19 @@ PACK_BYTES_MAX = 256 * MIB
 CHUNK_GROUP_BYTES_MAX = 16 * MIB
 """Chunks of several writers that share one fsync; bounds what waits for it in memory."""
 
+COMPACT_DEAD_PERCENT = 25
+"""A pack is written anew once so much of it is of no use: each byte moves about three times."""
+
+COMPACT_BATCH_BYTES = 8 * MIB
+"""Chunks that compaction moves at once; writers of new ones wait as long as that takes."""
+
+EVICT_BELOW_PERCENT = 65
+"""Of their share: what chunks shrink to once packs exceed it. With a quarter of a pack of no use
+that makes 87 % on disk, so eviction comes rarely."""
+
+MOVED_READS_MAX = 4
+"""How often a chunk is looked for again because compaction moved it while it was read."""
+
 CHUNKS_PER_REQUEST_MAX = 256
 """Ids in one request: 8 KiB of them, and at most 150 MB of answer."""
 

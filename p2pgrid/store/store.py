@@ -62,6 +62,8 @@ class Table(bytes, Enum):
     """chunk id 32 -> Place: pack number, offset, length"""
     PACK = b"n"
     """pack number 4 -> PackState: how far the pack is indexed, and what of it is in use"""
+    CHUNK_USED = b"u"
+    """chunk id 32 -> hour since 1970 in which it was last used, 4 bytes big-endian"""
     PIN = b"q"
     """flist id 32, name of the pin -> nothing"""
 

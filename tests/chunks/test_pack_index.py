@@ -44,3 +44,14 @@ def test_a_forgotten_pack_takes_its_chunks_along() -> None:
     assert index.place(FIRST) is None
     assert index.place(SECOND) == Place(2, 0, 20)
     assert PackIndex(store).packs() == {2: PackState(64, 1, 20)}
+
+
+def test_what_was_evicted_while_it_was_moved_stays_evicted() -> None:
+    index = PackIndex(MemoryStore())
+    old = {FIRST: Place(1, 0, 10), SECOND: Place(1, 54, 20)}
+    index.add(old, {1: 118})
+    assert index.evict([FIRST, FIRST, THIRD]) == 10
+    index.move(old, {FIRST: Place(2, 0, 10), SECOND: Place(2, 54, 20)}, {2: 118})
+    assert index.place(FIRST) is None
+    assert index.place(SECOND) == Place(2, 54, 20)
+    assert index.packs() == {1: PackState(118, 0, 0), 2: PackState(118, 1, 20)}

@@ -75,8 +75,31 @@ async def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> No
     assert len(acknowledged) > 5 * KILLS
 
 
-def put_and_kill(directory: Path, *, start: int, choice: random.Random) -> set[int]:
+@pytest.mark.slow
+async def test_what_is_needed_is_there_after_kill_9_amid_eviction_and_compaction(
+    tmp_path: Path,
+) -> None:
+    choice = random.Random(2)
+    needed: set[int] = set()
+    for round_number in range(KILLS):
+        put = put_and_kill(tmp_path, "evict", start=round_number * 10**6, choice=choice)
+        needed |= {number for number in put if number % 2 == 0}
+        if round_number == KILLS // 2:
+            shutil.rmtree(tmp_path / "chunks.ldb")
+        async with (
+            open_leveldb(tmp_path, name="chunks") as store,
+            open_chunk_store(tmp_path / "packs", store, pack_bytes_max=20 * KIB) as chunks,
+        ):
+            found = await chunks.get_many([blob(number).chunk for number in sorted(needed)])
+            assert found == tuple(blob(number).data for number in sorted(needed))
+    assert len(needed) > 5 * KILLS
+    newest = int(packs(tmp_path / "packs")[-1].stem.removeprefix("pack-"))
+    assert len(packs(tmp_path / "packs")) < newest, "no pack was ever compacted away"
+
+
+def put_and_kill(directory: Path, *arguments: str, start: int, choice: random.Random) -> set[int]:
     command = [sys.executable, "-m", "tests.chunks.putting", str(directory), str(start)]
+    command += arguments
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(choice.randrange(1, 200))]

@@ -144,3 +144,49 @@ async def test_pins_are_reasons_that_come_and_go(chunks: ChunkStore) -> None:
     await chunks.unpin(FLIST_ID, "published")
     await chunks.unpin(other, "published")
     assert chunks.pins(FLIST_ID) == ("running é",)
+
+
+def ignore(_done: int, _total: int) -> None:
+    """For those who do not watch."""
+
+
+async def test_what_is_evicted_is_gone_and_the_rest_stays(chunks: ChunkStore) -> None:
+    blobs = [blob(number) for number in range(60)]
+    await chunks.put(blobs)
+    going = [one.chunk for one in blobs if one.data[0] % 3]
+
+    gone_bytes = chunks.evict([*going, *going, blob(99).chunk], pins_version=chunks.pins_version)
+
+    stay = [one for one in blobs if one.chunk not in going]
+    assert gone_bytes == sum(len(one.data) for one in blobs) - sum(len(one.data) for one in stay)
+    for _ in range(2):
+        assert not any(chunks.has(chunk) for chunk in going)
+        assert await chunks.get_many([one.chunk for one in stay]) == tuple(one.data for one in stay)
+        assert [(one.chunk, one.blob_bytes) for one in chunks.kept()] == sorted(
+            (one.chunk, len(one.data)) for one in stay
+        )
+        assert chunks.usage().chunk_count == len(stay)
+        await chunks.compact(ignore)
+    await chunks.put(blobs)
+    assert await chunks.get_many(going) == tuple(one.data for one in blobs if one.chunk in going)
+
+
+async def test_what_is_held_stays_until_the_hold_ends(chunks: ChunkStore) -> None:
+    first, second, third = (blob(number) for number in range(3))
+    await chunks.put([first, second, third])
+    everything = [one.chunk for one in (first, second, third)]
+    with chunks.hold([first.chunk]):
+        await chunks.put([second])  # here already: somebody counts on it all the same
+        chunks.evict(everything, pins_version=chunks.pins_version)
+        assert [chunks.has(chunk) for chunk in everything] == [True, True, False]
+    chunks.evict(everything, pins_version=chunks.pins_version)
+    assert not any(chunks.has(chunk) for chunk in everything)
+
+
+async def test_nothing_goes_by_a_choice_that_is_older_than_a_pin(chunks: ChunkStore) -> None:
+    await chunks.put([blob(1)])
+    before = chunks.pins_version
+    await chunks.pin(FLIST_ID, "running")
+    assert chunks.evict([blob(1).chunk], pins_version=before) is None
+    assert chunks.has(blob(1).chunk)
+    assert chunks.evict([blob(1).chunk], pins_version=chunks.pins_version) == len(blob(1).data)
