@@ -6,6 +6,7 @@ from typing import TypeVar
 from p2pgrid.errors import BadInput, NotFound
 from p2pgrid.explorer.query import FarmView, NodeFilter, NodeSort, NodeView
 from p2pgrid.explorer.remote import Found, RemoteExplorer
+from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.model.farm import FARM_NAME_BYTES_MAX
 from p2pgrid.model.flist import FlistName, FlistReference
@@ -31,6 +32,13 @@ class ExplorerAccess:
         if isinstance(self.service, RemoteExplorer):
             return await self.service.nodes(wanted, sort=sort, limit=limit)
         return _found(self.service.nodes(wanted, sort=sort, limit=limit))
+
+    async def page(self, wanted: NodeFilter, cut: Cut) -> Found[NodeView]:
+        """Some of the nodes that match, in order. Raises Unreachable."""
+        if isinstance(self.service, RemoteExplorer):
+            return await self.service.page(wanted, cut)
+        page = self.service.page(wanted, cut)
+        return Found(page.rows, asked=0, agreed=0, youngest_age_ms=None, total=page.total)
 
     async def farms(self, wanted: str = "") -> tuple[FarmView, ...]:
         """Farms by name or first digits of the id. Raises Unreachable."""

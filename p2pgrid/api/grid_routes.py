@@ -13,6 +13,7 @@ from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput
 from p2pgrid.explorer.announce import Stamp
 from p2pgrid.explorer.query import FarmView, NodeFilter, NodeSort, Presence
+from p2pgrid.explorer.selection import Cut
 from p2pgrid.limits.control import LISTED_MAX
 from p2pgrid.limits.farming import NODES_LISTED
 from p2pgrid.limits.wire import INTEGER_MAX
@@ -30,7 +31,9 @@ FARM_WALLET = "farm"
 _PERMILLE = 1000
 _CORES_MAX = 10**9
 _QUERY = (
-    "cores", "memory", "ssd", "hdd", "country", "farm", "status", "sort", "limit",
+    "cores", "memory", "ssd", "hdd", "gpus", "node", "country", "city", "farm", "gpu", "price_min",
+    "price_max", "status", "confirmed", "secure_boot", "bare_metal", "ipv6", "public_address",
+    "sort", "reverse", "page", "limit",
 )  # fmt: skip
 
 _ROLES = ("anchor", "chosen", "")
@@ -92,8 +95,18 @@ class GridRoutes:
         wanted = _node_filter(query)
         sort = query.choice("sort", NodeSort, NodeSort.PRICE)
         limit = query.whole("limit", NODES_LISTED, most=LISTED_MAX)
-        found = await self._services.explorer.nodes(wanted, sort=sort, limit=limit)
-        return json_answer({"nodes": found.rows, "asked": found.asked, "agreed": found.agreed})
+        page = query.whole("page", 1, most=LISTED_MAX)
+        cut = Cut(sort, query.flag("reverse"), skip=max(0, page - 1) * limit, limit=limit)
+        found = await self._services.explorer.page(wanted, cut)
+        return json_answer(
+            {
+                "nodes": found.rows,
+                "asked": found.asked,
+                "agreed": found.agreed,
+                "youngest_age_ms": found.youngest_age_ms,
+                "total": found.total,
+            }
+        )
 
     async def node(self, request: Request) -> Response:
         """One node by the first digits of its id."""
@@ -186,14 +199,34 @@ def _node_filter(query: Fields) -> NodeFilter:
         memory_bytes=query.whole("memory", 0, most=INTEGER_MAX),
         ssd_bytes=query.whole("ssd", 0, most=INTEGER_MAX),
         hdd_bytes=query.whole("hdd", 0, most=INTEGER_MAX),
+        gpus=query.whole("gpus", 0, most=INTEGER_MAX),
     )
     statuses = tuple(Presence)
     if query.has("status"):
         statuses = (choose(Presence, query.text("status"), "status"),)
     return NodeFilter(
         free=free,
+        node=query.text("node", ""),
         farm=query.text("farm", ""),
         country=query.text("country", ""),
+        city=query.text("city", ""),
+        gpu=query.text("gpu", ""),
+        price_permille_min=_permille(query, "price_min", 0),
+        price_permille_max=_permille(query, "price_max", PRICE_PERMILLE_MAX),
         features=tuple(choose(Feature, one, "feature") for one in query.texts("feature")),
         statuses=statuses,
+        is_confirmed=_claim(query, "confirmed"),
+        secure_boot=_claim(query, "secure_boot"),
+        bare_metal=_claim(query, "bare_metal"),
+        has_ipv6=_claim(query, "ipv6"),
+        has_public_address=_claim(query, "public_address"),
     )
+
+
+def _permille(query: Fields, name: str, default: int) -> int:
+    """A price in percent of the grid's."""
+    return round(query.number(name, default / 10, most=PRICE_PERMILLE_MAX / 10) * 10)
+
+
+def _claim(query: Fields, name: str) -> bool | None:
+    return query.flag(name) if query.has(name) else None

@@ -13,9 +13,10 @@ from p2pgrid.cli.output import (
     json_option,
     print_fields,
     print_json,
-    print_table,
+    table_lines,
 )
 from p2pgrid.cli.parameters import BYTES, Number
+from p2pgrid.cli.watching import watch_nodes
 from p2pgrid.limits.control import LISTED_MAX
 from p2pgrid.limits.farming import NODES_LISTED
 from p2pgrid.units import format_bytes
@@ -39,38 +40,60 @@ def nodes() -> None:
 @click.option("--memory", type=BYTES, help="At least this much free, for example 4G.")
 @click.option("--ssd", type=BYTES, help="At least this much free.")
 @click.option("--hdd", type=BYTES, help="At least this much free.")
+@click.option("--gpus", type=click.IntRange(min=0), help="At least this many free.")
+@click.option("--gpu", help="Part of a GPU's name or id.")
 @click.option("--country", help="Only there.")
+@click.option("--city", help="Only there.")
 @click.option("--farm", help="Name or first digits of a farm's id.")
 @click.option("--feature", multiple=True, help="For example container; may be given again.")
+@click.option("--price-min", type=Number(min=0, max=1000), help="In percent of the grid's prices.")
+@click.option("--price-max", type=Number(min=0, max=1000), help="In percent of the grid's prices.")
 @click.option("--status", type=click.Choice(["up", "standby", "down"]), help="Default: all.")
+@click.option("--confirmed/--unconfirmed", default=None, help="Whether its farm lists the node.")
+@click.option("--secure-boot/--no-secure-boot", default=None, help="As the node says.")
+@click.option("--bare-metal/--virtual", default=None, help="As the node says.")
+@click.option("--ipv6/--no-ipv6", default=None, help="An IPv6 address that others can reach.")
+@click.option("--public-address/--no-public-address", default=None, help="One of the Internet.")
 @click.option(
     "--sort", default="price", show_default=True, help="What comes first; figures: the best.",
-    type=click.Choice(["price", "cores", "memory", "ssd", "hdd", "age", "id"]),
+    type=click.Choice(["price", "cores", "memory", "ssd", "hdd", "age", "uptime", "id"]),
 )  # fmt: skip
+@click.option("--reverse", is_flag=True, help="The last of the order first.")
 @click.option(
     "--limit", type=click.IntRange(1, LISTED_MAX), default=NODES_LISTED, show_default=True,
-    help="At most so many.",
+    help="At most so many on a page.",
 )  # fmt: skip
+@click.option("--page", type=click.IntRange(1, LISTED_MAX), default=1, help="Which page.")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C: redraw, or print what changes.")
 @json_option
 @click.pass_obj
-def list_nodes(client: NodeClient, /, as_json: bool, **filters: Any) -> None:
+def list_nodes(client: NodeClient, /, as_json: bool, watch: bool, **filters: Any) -> None:
     """List nodes, the cheapest first unless sorted otherwise.
 
     \b
     Examples:
       p2pgrid nodes list --cores 4 --memory 8G
-      p2pgrid nodes list --feature container --country Belgium
+      p2pgrid nodes list --feature container --country Belgium --confirmed
+      p2pgrid nodes list --gpu nvidia --price-max 80 --sort uptime
+      p2pgrid nodes list --status up --watch
       p2pgrid nodes list --json | jq .free
     """
+    query = {name: _asked(value) for name, value in filters.items()}
+
+    def ask() -> dict[str, Any]:
+        answer: dict[str, Any] = client.get("/nodes", **query)
+        return answer
+
     with errors_shown():
-        found = client.get("/nodes", **filters)
+        if watch:
+            watch_nodes(ask, lambda found: _lines(found, filters["page"]), as_json=as_json)
+            return
+        found = ask()
     if as_json:
         print_json(*found["nodes"])
         return
-    rows = [_row(one) for one in found["nodes"]]
-    print_table(rows, empty="no node fits; try fewer filters", right=_FIGURES)
-    if found.get("asked"):
-        click.echo(f"\n{found['agreed']} of {found['asked']} peers asked gave this answer")
+    for line in _lines(found, filters["page"]):
+        click.echo(line)
 
 
 @nodes.command("show", epilog=EXIT_STATUS)
@@ -110,6 +133,32 @@ def show_node(client: NodeClient, node_id: str, as_json: bool) -> None:
             "version": one["version"],
         }
     )
+
+
+def _asked(value: object) -> object:
+    """A yes or no as the control API reads it; not asked: left out."""
+    return int(value) if isinstance(value, bool) else value
+
+
+def _lines(found: dict[str, Any], page: int) -> list[str]:
+    """The list as people see it."""
+    rows = [_row(one) for one in found["nodes"]]
+    table = table_lines(rows, empty="no node fits; try fewer filters", right=_FIGURES)
+    notes = _notes(found, page)
+    return [*table, "", *notes] if notes else table
+
+
+def _notes(found: dict[str, Any], page: int) -> list[str]:
+    """What a person has to know of the list: how much of it this is, and who vouches for it."""
+    lines = []
+    shown, total = len(found["nodes"]), found.get("total")
+    if total is not None and total > shown:
+        lines.append(f"{shown} of {total} nodes; page {page}")
+    if found.get("asked"):
+        youngest = found.get("youngest_age_ms")
+        heard = "" if youngest is None else f"; the newest record is {age(youngest)} old"
+        lines.append(f"{found['agreed']} of {found['asked']} peers asked gave this answer{heard}")
+    return lines
 
 
 def _row(one: dict[str, Any]) -> dict[str, str]:

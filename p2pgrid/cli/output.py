@@ -81,6 +81,14 @@ def print_json(*values: object) -> None:
 def print_table(
     rows: Sequence[Mapping[str, str]], *, empty: str, right: Collection[str] = ()
 ) -> None:
+    """Print `table_lines`."""
+    for line in table_lines(rows, empty=empty, right=right):
+        click.echo(line)
+
+
+def table_lines(
+    rows: Sequence[Mapping[str, str]], *, empty: str, right: Collection[str] = ()
+) -> list[str]:
     """Columns as wide as their widest cell; headings from the keys of the first row.
 
     Args:
@@ -89,14 +97,14 @@ def print_table(
         right: columns of figures, which stand to the right.
     """
     if not rows:
-        click.echo(empty)
-        return
+        return [empty]
     shown = [{key: plain(cell) for key, cell in row.items()} for row in rows]
     headings = {key: key.upper() for key in rows[0]}
     widths = {key: max(_width(row[key]) for row in (headings, *shown)) for key in headings}
-    for row in (headings, *shown):
-        cells = (_padded(row[key], widths[key], is_right=key in right) for key in widths)
-        click.echo("  ".join(cells).rstrip())
+    return [
+        "  ".join(_padded(row[key], widths[key], is_right=key in right) for key in widths).rstrip()
+        for row in (headings, *shown)
+    ]
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:

@@ -1,7 +1,8 @@
 """The explorer of a light peer: asks a few full peers, believes signatures, shows who agreed."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Generic, TypeVar
@@ -24,6 +25,7 @@ from p2pgrid.explorer.questions import (
     Submit,
 )
 from p2pgrid.explorer.records import ExplorerRecord, verify_record
+from p2pgrid.explorer.selection import WHOLE, Cut
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
 from p2pgrid.limits.explorer import (
@@ -61,6 +63,8 @@ class Found(Generic[_T]):
     """Those whose answer alone would have given the same rows."""
     youngest_age_ms: int | None
     """Age of the newest record among the answers; None without any."""
+    total: int | None = None
+    """How many match in all; None when not all were asked for."""
 
 
 class RemoteExplorer:
@@ -90,10 +94,14 @@ class RemoteExplorer:
         limit: int | None = None,
     ) -> Found[NodeView]:
         """The nodes that match, in order. Raises Unreachable when no peer answers."""
+        return await self.page(wanted, Cut(sort, limit=limit))
+
+    async def page(self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE) -> Found[NodeView]:
+        """Some of the nodes that match, in order. Raises Unreachable when no peer answers."""
         return await self._find(
-            AskNodes(wanted, sort),
-            lambda view, now_ms: view.nodes(wanted, now_ms=now_ms, sort=sort)[:limit],
-            rows_max=limit,
+            AskNodes(wanted, cut.sort, cut.is_reversed),
+            lambda view, now_ms: view.page(wanted, cut, now_ms=now_ms).rows,
+            rows_max=None if cut.limit is None else cut.skip + cut.limit,
         )
 
     async def node(self, node: NodeId) -> NodeView | None:
@@ -208,11 +216,14 @@ class RemoteExplorer:
     async def _ask_several(self, ask: Callable[[NodeId], Awaitable[_T]]) -> list[_T]:
         """Answers of up to QUERY_PEERS random peers; others are tried for those that fail.
 
+        Peers of different networks go first: who rents one network full of peers is one voice.
+
         Raises:
             Unreachable: nobody answered.
         """
         peers = list(self._network.peers())
         self._random.shuffle(peers)
+        peers = spread_by(self._network.prefix_of_peer, peers)
         del peers[QUERY_PEERS_TRIED_MAX:]
         answers: list[_T] = []
         reasons: list[str] = []
@@ -233,6 +244,17 @@ class RemoteExplorer:
             why = "; ".join(reasons[:QUERY_PEERS]) or "no peer is connected"
             raise Unreachable(f"no peer of the grid answered ({why})")
         return answers
+
+
+def spread_by(prefix_of: Callable[[NodeId], str], peers: Sequence[NodeId]) -> list[NodeId]:
+    """Peers so that the first ones are of prefixes as different as there are; else in order."""
+    seen: Counter[str] = Counter()
+    rounds: list[int] = []
+    for peer in peers:
+        prefix = prefix_of(peer)
+        rounds.append(seen[prefix])
+        seen[prefix] += 1
+    return [peer for _, peer in sorted(zip(rounds, peers, strict=True), key=lambda one: one[0])]
 
 
 def _view_of(records: tuple[Signed[ExplorerRecord], ...], now_ms: TimestampMs) -> View:

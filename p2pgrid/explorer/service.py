@@ -22,9 +22,10 @@ from p2pgrid.explorer.announce import (
 )
 from p2pgrid.explorer.archive import Archive
 from p2pgrid.explorer.pace import Pace
-from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodeSort, NodeView
+from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodePage, NodeSort, NodeView
 from p2pgrid.explorer.questions import Page, Query, Submit, page_of
 from p2pgrid.explorer.records import HUB_KINDS, ExplorerRecord, verify_record
+from p2pgrid.explorer.selection import WHOLE, Cut
 from p2pgrid.explorer.status import ExplorerStatus, status_of
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import CURSOR_TRUST_MS
@@ -120,7 +121,11 @@ class ExplorerService:
         limit: int | None = None,
     ) -> tuple[NodeView, ...]:
         """The nodes that match, in order."""
-        return self.view.nodes(wanted, now_ms=self._now_ms(), sort=sort)[:limit]
+        return self.page(wanted, Cut(sort, limit=limit)).rows
+
+    def page(self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE) -> NodePage:
+        """Some of the nodes that match, in order, and how many match in all."""
+        return self.view.page(wanted, cut, now_ms=self._now_ms())
 
     def node(self, node: NodeId) -> NodeView | None:
         """One node, if it is known and has not said goodbye."""

@@ -37,3 +37,6 @@ LOG_FILE_BYTES_MAX = 10 * MIB
 
 LOG_FILES_KEPT = 5
 """Rotated log files kept besides the current one."""
+
+WATCH_SECONDS = 2.0
+"""How often `nodes list --watch` asks; free capacity changes once a minute at most."""

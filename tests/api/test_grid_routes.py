@@ -32,9 +32,13 @@ async def test_nodes_are_those_that_match(grid: ApiGrid) -> None:
     fitting: list[dict[str, Any]] = [
         {}, {"cores": "3.5"}, {"memory": 2**32}, {"feature": ["container"]}, {"status": "up"},
         {"sort": "hdd"}, {"farm": grid.node.identity[:6]},
+        {"node": grid.node.identity[:8], "reverse": 1, "sort": "uptime"}, {"price_max": 100},
+        {"confirmed": 0}, {"gpus": 0, "page": 1, "limit": 1},
     ]  # fmt: skip
     others: list[dict[str, Any]] = [
         {"cores": 4.5}, {"hdd": 1}, {"status": "down"}, {"country": "Narnia"}, {"limit": 0},
+        {"confirmed": 1}, {"gpus": 9999}, {"city": "Nowhere"}, {"gpu": "no such"}, {"page": 2},
+        {"price_max": 1}, {"price_min": 900},
     ]  # fmt: skip
     for query in fitting:
         found = await grid.consumer.get("/nodes", **query)
@@ -43,6 +47,8 @@ async def test_nodes_are_those_that_match(grid: ApiGrid) -> None:
         assert (await grid.consumer.get("/nodes", **query))["nodes"] == [], query
     asked = await grid.consumer.get("/nodes")
     assert asked["asked"] == asked["agreed"] == 1
+    assert asked["youngest_age_ms"] >= 0
+    assert (await grid.node.get("/nodes", limit=0))["total"] == 1
 
 
 @pytest.mark.parametrize(
@@ -53,6 +59,9 @@ async def test_nodes_are_those_that_match(grid: ApiGrid) -> None:
         ({"cores": "9" * 19}, "cores is a number"),
         ({"memory": "1G"}, "memory is a whole number"),
         ({"memory": "9" * 19}, "memory is a whole number"),
+        ({"ipv6": "perhaps"}, "ipv6 is true or false"),
+        ({"price_max": "-1"}, "price_max is a number"),
+        ({"colour": "red"}, "unknown field"),
         ({"sort": "beauty"}, "no sort; there are price"),
         ({"status": "sleepy"}, "no status; there are up, standby, down"),
         ({"feature": ["flying"]}, "no feature; there are container"),

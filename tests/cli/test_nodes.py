@@ -59,7 +59,32 @@ def test_filters_are_passed_on() -> None:
     assert (query["feature"], query["limit"], query["country"]) == (("container",), 100, None)
 
 
-@pytest.mark.parametrize("words", [["--cores", "nan"], ["--memory", "4X"], ["--limit", "0"]])
+def test_claims_are_asked_for_only_when_they_were_given() -> None:
+    client = answer()
+    run(nodes, "list", "--confirmed", "--no-ipv6", "--page", "2", "--reverse", client=client)
+    ((_, query),) = client.calls
+    assert (query["confirmed"], query["ipv6"], query["public_address"]) == (1, 0, None)
+    assert (query["page"], query["reverse"]) == (2, 1)
+
+
+def test_a_page_says_of_how_much_it_is_one_and_how_young_it_is() -> None:
+    found = {"nodes": [ONE], "asked": 3, "agreed": 2, "youngest_age_ms": 61_000, "total": 40}
+    text = run(nodes, "list", "--page", "3", client=FakeClient({"/nodes": found})).stdout
+    assert "1 of 40 nodes; page 3" in text
+    assert "2 of 3 peers asked gave this answer; the newest record is 1 min old" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--cores", "nan"],
+        ["--memory", "4X"],
+        ["--limit", "0"],
+        ["--price-min", "-1"],
+        ["--page", "0"],
+        ["--sort", "beauty"],
+    ],
+)
 def test_filters_that_make_no_sense_are_refused(words: list[str]) -> None:
     assert run(nodes, "list", *words, client=answer()).exit_code == 2
 

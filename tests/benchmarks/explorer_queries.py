@@ -1,0 +1,150 @@
+"""The explorer with 100,000 nodes: how fast records come in, queries go out, and what they take."""
+
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import trio
+from nacl.bindings import crypto_sign_open
+from nacl.signing import SigningKey
+
+from p2pgrid.explorer.archive import Archive
+from p2pgrid.explorer.query import NodeFilter, NodeSort, Presence
+from p2pgrid.explorer.records import ExplorerRecord, verify_record
+from p2pgrid.explorer.selection import Cut
+from p2pgrid.explorer.view import View
+from p2pgrid.limits.explorer import (
+    ANNOUNCEMENTS_MEMORY_BYTES_MAX,
+    CAPACITY_MEMORY_BYTES_MAX,
+    NODES_HELD_MAX,
+)
+from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.ids import FarmId, NodeId
+from p2pgrid.model.node import Feature, Hardware, Location, NodeAnnouncement, NodeStatus
+from p2pgrid.model.node import Reachability as Reached
+from p2pgrid.store.leveldb import open_leveldb
+from p2pgrid.units import GIB, TimestampMs
+from p2pgrid.wire.codec import encode, kind_of
+from p2pgrid.wire.signed import NetworkId, RecordId, Signed, message_of, sign, sign_message
+from tests.benchmarks.measurement import Measurement, compare
+
+_GRID = NetworkId(b"benchmark grid..")
+_NOW = TimestampMs(1_800_000_000_000)
+_NODES = NODES_HELD_MAX
+_SIGNED = 2000
+_ROUNDS = 100
+_QUERY_SECONDS_MAX = 0.020
+_COUNTRIES = ("Belgium", "Egypt", "France", "Germany", "Japan", "Kenya", "Norway", "Peru")
+
+
+def measure() -> Iterator[Measurement]:
+    """Ingest, memory, queries."""
+    yield trio.run(_ingest)
+    view, row = _grid()
+    yield row
+    yield from _queries(view)
+
+
+def _announcement(number: int, node: bytes) -> NodeAnnouncement:
+    total = Capacity(
+        millicores=1000 * (4 + number % 60), memory_bytes=(8 + number % 200) * GIB,
+        ssd_bytes=(100 + number % 4000) * GIB, hdd_bytes=0,
+    )  # fmt: skip
+    place = Location(
+        country=_COUNTRIES[number % len(_COUNTRIES)], city=f"City {number % 500}",
+        latitude_microdegrees=number % 180_000_000, longitude_microdegrees=number % 360_000_000,
+    )  # fmt: skip
+    features = (Feature.CONTAINER, *((Feature.VOLUME,) if number % 3 else ()))
+    return NodeAnnouncement(
+        node=NodeId(node), farm=FarmId(blake2b(b"%d" % (number % 5000), digest_size=32).digest()),
+        incarnation=_NOW // 1000, sequence=number, time_ms=_NOW, status=NodeStatus.UP,
+        total=total, system=Capacity(memory_bytes=2 * GIB), location=place,
+        addresses=(f"/ip6/2001:db8::{number % 65536:x}/tcp/4001", "/ip4/10.0.0.1/tcp/4001"),
+        reachability=Reached.PUBLIC, overlay_address="", features=features,
+        hardware=Hardware(board=f"Board {number % 90}", cpu_model=f"CPU {number % 70}", gpus=(),
+                          secure_boot=True, virtualized=None),
+        price_permille=700 + number % 600, version="0.1.0",
+        boot_ms=TimestampMs(_NOW - number * 1000),
+    )  # fmt: skip
+
+
+async def _ingest() -> Measurement:
+    """Records from bytes to disk, beside bare signature checks of as many messages."""
+    envelopes, bare = [], []
+    for number in range(_SIGNED):
+        key = SigningKey(blake2b(b"%d" % number, digest_size=32).digest())
+        signed = sign(_announcement(number, bytes(key.verify_key)), key, _GRID)
+        message = message_of(kind_of(NodeAnnouncement), signed.id, _GRID)
+        envelopes.append(signed.envelope)
+        bare.append((sign_message(message, key) + message, bytes(key.verify_key)))
+    started = time.perf_counter()
+    for message, key_bytes in bare:
+        crypto_sign_open(message, key_bytes)
+    bare_rate = _SIGNED / (time.perf_counter() - started)
+    with TemporaryDirectory() as folder:
+        async with open_leveldb(Path(folder) / "explorer.ldb", name="explorer") as store:
+            archive = Archive(store, _GRID, lambda: _NOW)
+            started = time.perf_counter()
+            for envelope in envelopes:
+                record = verify_record(envelope, _GRID)
+                assert record is not None
+                assert archive.admit(record).refusal is None
+            rate = _SIGNED / (time.perf_counter() - started)
+    return compare(
+        "explorer.ingest", rate, "records/s", reference=("bare PyNaCl", bare_rate), target=0.6
+    )
+
+
+def _grid() -> tuple[View, Measurement]:
+    """A view of as many nodes as it holds, and what one takes of memory."""
+    tracemalloc.start()
+    view = View()
+    for number in range(_NODES):
+        node = blake2b(b"node %d" % number, digest_size=32).digest()
+        record: ExplorerRecord = _announcement(number, node)
+        identity = RecordId(blake2b(node, digest_size=32).digest())
+        envelope = encode(record) + bytes(70)  # kind, lengths, signature
+        assert view.accept(Signed(record, identity, envelope), _NOW).refusal is None
+    view.page(now_ms=_NOW)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    allowed = (ANNOUNCEMENTS_MEMORY_BYTES_MAX + CAPACITY_MEMORY_BYTES_MAX) / NODES_HELD_MAX
+    row = compare(
+        "explorer.memory-per-node", taken / len(view), "B",
+        reference=("what limits allow", allowed), target=1.0, is_less_better=True,
+    )  # fmt: skip
+    return view, row
+
+
+def _queries(view: View) -> Iterator[Measurement]:
+    """Three filters, an order and page 50; a pass over as many numbers is the reference."""
+    wanted = NodeFilter(
+        free=Capacity(millicores=8000), country="belgium", statuses=(Presence.UP,),
+        price_permille_max=1200,
+    )  # fmt: skip
+    cut = Cut(NodeSort.PRICE, skip=49 * 50, limit=50)
+    column = np.arange(_NODES)
+    ours, passes = [], []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        page = view.page(wanted, cut, now_ms=_NOW)
+        ours.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        np.sort(column * 7919 % 100_003)
+        passes.append(time.perf_counter() - started)
+        assert len(page.rows) == 50
+        assert page.total > 50 * 50
+    sorting_ms = 1000 * statistics.median(passes)
+    print(f"sorting {_NODES} numbers takes {sorting_ms:.2f} ms", file=sys.stderr)  # noqa: T201 - a report
+    for name, place in (("p50", 50), ("p99", 99)):
+        yield compare(
+            f"explorer.query-{name}", 1000 * float(np.percentile(ours, place)), "ms",
+            reference=("the most it may take", 1000 * _QUERY_SECONDS_MAX), target=1.0,
+            is_less_better=True,
+        )  # fmt: skip
