@@ -14,7 +14,7 @@ from p2pgrid.model.ids import NetworkId
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
 from p2pgrid.wire.codec import decode
 from p2pgrid.wire.kinds import RecordKind
-from p2pgrid.wire.signed import Signed, open_envelope, record_id, verify
+from p2pgrid.wire.signed import Envelope, Signed, open_envelope, record_id, verify_opened
 
 ExplorerRecord = NodeAnnouncement | CapacityUpdate | FarmRecord | FarmMembers | FlistName | Holdings
 
@@ -102,13 +102,15 @@ def verify_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord] | N
         MalformedRecord: not a canonical record, or too large for its kind.
         BadSignature: its author did not sign it, or for another grid.
     """
-    kind = decode(_AnyEnvelope, data, bytes_max=limits.FARM_MEMBERS_BYTES_MAX).kind
-    if kind not in _CLASSES:
+    opened = decode(_AnyEnvelope, data, bytes_max=limits.FARM_MEMBERS_BYTES_MAX)
+    if opened.kind not in _CLASSES:
         return None
-    wanted = _CLASSES[kind]
+    wanted = _CLASSES[opened.kind]
+    kind = RecordKind(opened.kind)
     if len(data) > wanted.bytes_max:
-        raise MalformedRecord(f"{RecordKind(kind).name} of {len(data)} bytes")
-    return verify(wanted.record, data, network)
+        raise MalformedRecord(f"{kind.name} of {len(data)} bytes")
+    envelope = Envelope(kind, opened.body, opened.signature)
+    return verify_opened(wanted.record, envelope, data, network)
 
 
 def reopen_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord]:

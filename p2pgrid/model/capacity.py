@@ -17,9 +17,10 @@ class Capacity:
     gpus: int = 0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 0:
-                raise InvalidRecord(f"{field.name} is negative")
+        least = min(self.millicores, self.memory_bytes, self.ssd_bytes, self.hdd_bytes, self.gpus)
+        if least < 0:
+            name = next(f.name for f in fields(self) if getattr(self, f.name) < 0)
+            raise InvalidRecord(f"{name} is negative")
 
     def __add__(self, other: "Capacity") -> "Capacity":
         return Capacity(

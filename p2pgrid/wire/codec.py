@@ -231,14 +231,15 @@ def _reader(wanted: Any) -> _Reader:
 
 
 def _record_reader(cls: type) -> _Reader:
-    columns = [(name, _reader(hint)) for name, hint in _field_types(cls)]
+    names = [name for name, _ in _field_types(cls)]
+    readers = [_reader(hint) for _, hint in _field_types(cls)]
 
     def read(value: object) -> object:
         values = _array(value)
-        if len(values) != len(columns):
-            raise MalformedRecord(f"{cls.__name__} has {len(columns)} fields, got {len(values)}")
-        pairs = zip(columns, values, strict=True)
-        return cls(**{name: read_column(one) for (name, read_column), one in pairs})
+        if len(values) != len(names):
+            raise MalformedRecord(f"{cls.__name__} has {len(names)} fields, got {len(values)}")
+        cells = [read_one(one) for read_one, one in zip(readers, values, strict=True)]
+        return cls(**dict(zip(names, cells, strict=True)))
 
     return read
 

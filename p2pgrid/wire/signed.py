@@ -141,7 +141,26 @@ def verify(
         MalformedRecord: not a canonical envelope of a canonical `cls`.
         BadSignature: its author did not sign it, or for another grid.
     """
-    envelope = open_envelope(data)
+    return verify_opened(cls, open_envelope(data), data, network, current_key=current_key)
+
+
+def verify_opened(
+    cls: type[_R],
+    envelope: Envelope,
+    data: bytes,
+    network: NetworkId,
+    *,
+    current_key: bytes | None = None,
+) -> Signed[_R]:
+    """`verify` for those who had to open the envelope to know which class to expect.
+
+    Args:
+        cls: the record class expected.
+        envelope: what `data` decodes to, canonically.
+        data: the same as bytes.
+        network: the grid that the record must belong to.
+        current_key: whose signature it must carry when that is not its author's.
+    """
     if envelope.kind is not kind_of(cls):
         raise MalformedRecord(f"expected {kind_of(cls).name}, got {envelope.kind.name}")
     record = decode(cls, envelope.body)
