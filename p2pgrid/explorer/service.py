@@ -10,7 +10,6 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.crdt.catch_up import Rhythm
-from p2pgrid.crdt.register import register_key
 from p2pgrid.errors import PeerError, Refused, StoreFailed
 from p2pgrid.explorer.announce import (
     Announcer,
@@ -21,7 +20,7 @@ from p2pgrid.explorer.announce import (
     update_of,
 )
 from p2pgrid.explorer.archive import Archive
-from p2pgrid.explorer.pace import Pace
+from p2pgrid.explorer.hearing import Hearing
 from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodePage, NodeSort, NodeView
 from p2pgrid.explorer.questions import Page, Query, Submit, page_of
 from p2pgrid.explorer.records import HUB_KINDS, ExplorerRecord, verify_record
@@ -93,7 +92,7 @@ class ExplorerService:
         self._network_id = network_id
         self._now_ms = now_ms
         self._archive = Archive(store, network_id, now_ms)
-        self._pace = Pace()
+        self._hearing = Hearing(self.view, self._take)
         self._catching_up = CatchingUp(
             network,
             Method.RECONCILE_EXPLORER,
@@ -233,15 +232,7 @@ class ExplorerService:
             return Verdict.IGNORE
         if (kind_of(type(signed.record)) in HUB_KINDS) != (topic is Topic.HUB):
             return Verdict.REJECT
-        return self._hear(signed)
-
-    def _hear(self, signed: Signed[ExplorerRecord]) -> Verdict:
-        """Take a verified record from gossip. Timing and rate are never the forwarder's fault."""
-        now_ms = self._now_ms()
-        is_news = self.view.refusal(signed, now_ms) is None
-        if is_news and not self._pace.take(register_key(signed), now_ms):
-            return Verdict.IGNORE  # a pull brings it later, if it is still the newest then
-        return Verdict.ACCEPT if self._take(signed, now_ms) else Verdict.IGNORE
+        return self._hearing.gossiped(signed, self._now_ms())
 
     def _take(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> bool:
         """Whether a verified record is news, and now part of the view."""
@@ -285,7 +276,7 @@ class ExplorerService:
             if number % PULL_VERIFY_BATCH == 0:
                 await trio.lowlevel.checkpoint()
             signed = verify_record(envelope, self._network_id)
-            if signed is not None and self._take(signed, self._now_ms()):
+            if signed is not None and self._hearing.pulled(signed, self._now_ms()):
                 taken += 1
         return taken
 
@@ -303,7 +294,7 @@ class ExplorerService:
         signed = verify_record(envelope, self._network_id)
         if signed is None:
             raise Refused("this node does not know that kind of record")
-        if self._hear(signed) is Verdict.ACCEPT:
+        if self._hearing.gossiped(signed, self._now_ms()) is Verdict.ACCEPT:
             await self._gossip(signed)
         elif self.view.record(signed.id) is None:
             raise Refused("there is a newer record, its time is wrong, or it comes too fast")

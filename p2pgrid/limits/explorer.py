@@ -135,3 +135,9 @@ QUERY_PEERS = 3
 
 QUERY_PEERS_TRIED_MAX = 9
 """Peers tried when some do not answer."""
+
+PULLED_REMEMBERED_MAX = 1024
+"""Records that pulls brought lately: what peers just started said, not what a first pull brings."""
+
+PULLED_REMEMBERED_MS = 60 * SECOND_MS
+"""Gossip that is slower than the pull that overtook it comes within seconds."""
