@@ -56,6 +56,12 @@ TESTED_ELSEWHERE = {
     "net/memory*.py": "contracts/test_network.py",
     "net/peer_events.py": "contracts/test_network.py",
     "net/scopes.py": "contracts/test_network.py",
+    "simulation/coroutines.py": "simulation/test_scenarios.py",
+    "simulation/liars.py": "simulation/test_scenarios.py",
+    "simulation/node.py": "simulation/test_scenarios.py",
+    "simulation/result.py": "simulation/test_scenarios.py",
+    "simulation/run.py": "simulation/test_scenarios.py",
+    "simulation/world.py": "simulation/test_scenarios.py",
 }
 
 # Written in two parts, so that this list is not its own finding.

@@ -27,6 +27,7 @@ COMMANDS = {
     "reserve": "Reserve what a TOML document says.",
     "reservations": "See and end what you reserved.",
     "demo": "Show a whole grid at work.",
+    "simulate": "Show how grids of many nodes behave, with faults.",
     "completion": "Print the completion script of a shell.",
 }
 """Each command, in the order of its use, with its line in the help of `p2pgrid`."""

@@ -28,6 +28,7 @@ from p2pgrid.model.certificate import CertifiedBatch, Reason, VoteAnswer
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.model.operation import Operation
+from p2pgrid.simulation.disk import Disk
 from p2pgrid.store.store import Table
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode
@@ -45,7 +46,6 @@ from tests.ledger.grids import (
     pay,
     witness_names,
 )
-from tests.simulation.disk import Disk
 
 CLIENTS = ("alice", "bob", "mallory")
 CALM_MS = 2_500

@@ -1,0 +1,89 @@
+"""`p2pgrid simulate`: whole grids in one process, with every fault, from a seed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_fields, print_json
+from p2pgrid.simulation.result import Result
+from p2pgrid.simulation.scenarios import SCENARIOS
+from p2pgrid.simulation.scenarios import simulate as run_scenario
+from p2pgrid.units import format_bytes
+
+
+@click.command(
+    "simulate",
+    epilog="\b\nScenarios:\n"
+    + "\n".join(f"  {name:16}{one.title}" for name, one in SCENARIOS.items())
+    + "\n"
+    + EXIT_STATUS,
+)
+@click.argument("scenario")
+@click.option("--nodes", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--hours", type=click.FloatRange(0, min_open=True), help="For how long records change."
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="The same in minutes.")
+@json_option
+def simulate(
+    scenario: str, nodes: int, seed: int, hours: float | None, minutes: float | None, as_json: bool
+) -> None:
+    """Show how a whole grid behaves; no node needs to run.
+
+    The program's own view, pace and reconciliation run for every node, under one seeded
+    scheduler. The same seed gives the same run, which its digest shows.
+
+    \b
+    Examples:
+      p2pgrid simulate converge --nodes 1000
+      p2pgrid simulate partition-heal --nodes 200 --seed 7 --json
+    """
+    if hours is not None and minutes is not None:
+        raise click.UsageError("--hours or --minutes, not both")
+    wanted = minutes if hours is None else 60 * hours
+    with errors_shown(), _progress(f"{scenario}, {nodes} nodes", is_shown=not as_json) as tell:
+        result = run_scenario(scenario, nodes=nodes, seed=seed, minutes=wanted, tell=tell)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_fields(fields_of(result))
+    for one in result.violations:
+        click.echo(f"violated: {one.rule} (seed {one.seed}, at {one.seconds:.1f} s)", err=True)
+    if result.violations:
+        raise click.exceptions.Exit(1)
+
+
+def fields_of(result: Result) -> dict[str, str]:
+    """What people read of a result."""
+    p50, p99, worst = result.reach_seconds
+    equal = result.roots_equal_seconds
+    return {
+        "scenario": f"{result.scenario}, {result.nodes} nodes, {result.minutes:g} min of changes, "
+        f"seed {result.seed}",
+        "records": f"{result.records}; {result.reached_permille / 10:.1f} % of deliveries made",
+        "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
+        "copies": f"{result.copies:.2f} of each record at each node",
+        "bandwidth": f"{result.gossip_mbit:.4f} Mbit/s a node by gossip, "
+        f"{result.reconcile_mbit:.4f} by reconciliation",
+        "lost": f"{result.records_lost} records",
+        "roots equal": "no" if equal is None else f"after {equal:.0f} s",
+        "cost": f"{result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of CPU, "
+        f"{format_bytes(result.memory_bytes)}",
+        "digest": result.digest,
+    }
+
+
+@contextmanager
+def _progress(title: str, *, is_shown: bool) -> Iterator[Callable[[float], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not (is_shown and console.is_terminal):
+        yield lambda _share: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(title, total=1.0)
+        yield lambda share: progress.update(task, completed=share)

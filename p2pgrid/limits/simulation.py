@@ -1,0 +1,79 @@
+"""Sizes and rates of simulated grids."""
+
+REAL_NODES_MAX = 5_000
+"""Above, `converge` runs as columns: each real node holds a view of everybody."""
+
+LATENCY_MEDIAN_SECONDS = 0.040
+"""One way, of a lognormal distribution like those between machines of the Internet."""
+
+LATENCY_SIGMA = 0.5
+"""Between links: one in a hundred takes more than 130 ms."""
+
+JITTER_SIGMA = 0.15
+"""From message to message, so that some overtake others."""
+
+UPLINK_BYTES_PER_SECOND = 1_250_000.0
+"""10 Mbit/s: what a node at home can send. What is sent at once waits in line."""
+
+LOSS = 0.01
+"""Messages that do not arrive: queues that were full, connections that broke."""
+
+DUPLICATED = 0.01
+"""Messages that arrive twice."""
+
+CLOCK_SKEW_MS_MAX = 10 * 60 * 1000
+"""Clocks of honest nodes are wrong by up to so much, either way."""
+
+CHANGE_SECONDS = 900.0
+"""Between two changes of a node that are worth a record, on average: what the design assumes."""
+
+MEMBERS_OUTBOUND = 6
+"""Neighbours that each node dials; as many dial it, on average."""
+
+HOP_SECONDS = 0.010
+"""What a node takes to verify a batch and to hand it on."""
+
+MESSAGE_OVERHEAD_BYTES = 60
+"""Frames, headers and acknowledgements around a message, of libp2p, TCP and IPv6."""
+
+QUIET_SECONDS = 130.0
+"""After the last change: two rounds of pulls, so that what gossip lost arrives."""
+
+ROOTS_CHECK_SECONDS = 1.0
+"""How often the roots of all nodes are compared once there are no more changes."""
+
+HEAL_SECONDS_MAX = 60.0
+"""Within so long after a partition ended all roots must be equal."""
+
+SILENT_SHARE = 0.33
+"""Nodes that say and forward nothing in `silent-third`."""
+
+LIAR_SHARE = 0.05
+"""Nodes of each kind of liar in `flood`."""
+
+FLOOD_KEYS = 40
+"""Keys that each flooding node makes up: together as many registers as the honest have, or more."""
+
+FLOOD_ROOM = 3
+"""Registers of a kind that a node in `flood` has places for, for each honest node."""
+
+ACT_SECONDS = 5.0
+"""How often a liar does what it does."""
+
+OUTAGE_SECONDS = 120.0
+"""How long a node that died is away, on average."""
+
+UPTIME_SECONDS = 1800.0
+"""How long a node is up in `churn` between two deaths, on average."""
+
+VERIFIED_MAX = 200_000
+"""Envelopes whose check is remembered: the same bytes are checked once for all nodes."""
+
+NODES_MIN = 8
+"""Fewer are no mesh."""
+
+IN_FLIGHT_SECONDS = 10.0
+"""After the last change: what gossip brings is there by then."""
+
+SETTLE_SECONDS = 5.0
+"""Before anything is measured: routers choose their providers."""

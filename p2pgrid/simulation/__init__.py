@@ -1,0 +1,1 @@
+"""Whole grids in one process: the real pure cores under one seeded scheduler, with every fault."""

@@ -1,0 +1,46 @@
+"""`p2pgrid simulate` tells people and programs what it saw, and fails when a rule was broken."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from p2pgrid.cli import main
+from p2pgrid.explorer import view
+
+SMALL = ["simulate", "converge", "--nodes", "20", "--minutes", "3"]
+
+
+def test_a_run_is_one_object_for_programs() -> None:
+    done = CliRunner().invoke(main, [*SMALL, "--seed", "3", "--json"])
+
+    assert done.exit_code == 0
+    told = json.loads(done.output)
+    assert told["scenario"] == "converge"
+    assert (told["nodes"], told["seed"], told["records_lost"]) == (20, 3, 0)
+    assert told["violations"] == []
+    assert 0 < told["reach_p50_seconds"] <= told["reach_p99_seconds"]
+
+
+def test_a_run_is_a_table_for_people() -> None:
+    done = CliRunner().invoke(main, SMALL)
+
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert lines[0].startswith("scenario     converge, 20 nodes, 3 min")
+    assert {line.index(line.split("  ")[-1].strip()) for line in lines[:3]} == {13}
+
+
+def test_an_unknown_scenario_is_wrong_usage_and_lists_the_known() -> None:
+    done = CliRunner().invoke(main, ["simulate", "storm"])
+
+    assert done.exit_code == 2
+    assert "partition-heal" in done.output
+
+
+def test_a_broken_rule_ends_with_status_1_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "lease_ms_of", lambda _kind: 10**12)
+    done = CliRunner().invoke(main, ["simulate", "flood", "--nodes", "20", "--minutes", "1"])
+
+    assert done.exit_code == 1
+    assert "violated: a forged or outdated record is held (seed 1, at" in done.output

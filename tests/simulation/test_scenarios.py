@@ -1,0 +1,59 @@
+"""Every scenario holds its rules, at more than one seed, and says so when a rule is broken."""
+
+import pytest
+
+from p2pgrid.errors import BadInput
+from p2pgrid.simulation.result import Result
+from p2pgrid.simulation.scenarios import SCENARIOS, simulate
+
+SMALL = {
+    "converge": (60, 5.0),
+    "churn": (24, 15.0),
+    "partition-heal": (40, 20.0),
+    "silent-third": (60, 2.0),
+    "flood": (40, 1.5),
+}
+"""Nodes and minutes."""
+
+
+def run(name: str, seed: int) -> Result:
+    nodes, minutes = SMALL[name]
+    return simulate(name, nodes=nodes, seed=seed, minutes=minutes)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_holds_its_rules(name: str, seed: int) -> None:
+    result = run(name, seed)
+
+    assert result.violations == ()
+    assert result.records > 0
+    assert result.records_lost == 0
+
+
+def test_what_changed_is_everywhere_within_two_seconds() -> None:
+    result = run("converge", 4)
+
+    p50, p99, worst = result.reach_seconds
+    assert result.reached_permille == 1000
+    assert 0.02 < p50 <= p99 < 2.0
+    assert p99 <= worst
+    assert 1.0 <= result.copies < 8.0
+
+
+def test_the_same_seed_is_the_same_run() -> None:
+    first, again, other = run("flood", 5), run("flood", 5), run("flood", 6)
+
+    assert first.digest == again.digest
+    assert first.reach_seconds == again.reach_seconds
+    assert first.digest != other.digest
+
+
+def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(BadInput, match="converge"):
+        simulate("nothing", nodes=10, seed=1)
+
+
+def test_too_few_nodes_are_refused() -> None:
+    with pytest.raises(BadInput, match="nodes"):
+        simulate("converge", nodes=2, seed=1)
