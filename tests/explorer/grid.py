@@ -102,12 +102,12 @@ def farm_record(
     return sign(farm, FARM_KEY, GRID)
 
 
-def farm_members(*numbers: int, sequence: int = 0) -> Signed[ExplorerRecord]:
+def farm_members(*numbers: int, sequence: int = 0, time_ms: int = NOW) -> Signed[ExplorerRecord]:
     members = FarmMembers(
         farm=FARM,
         incarnation=1,
         sequence=sequence,
-        time_ms=NOW,
+        time_ms=TimestampMs(time_ms),
         nodes=tuple(node_of(number) for number in numbers),
     )
     return sign(members, FARM_KEY, GRID)

@@ -37,7 +37,9 @@ NUMBERS = range(1, 7)
 GHENT = Location(country="Belgium", city="Ghent", latitude_microdegrees=0, longitude_microdegrees=0)
 PARIS = Location(country="France", city="PARIS", latitude_microdegrees=0, longitude_microdegrees=0)
 GPU = replace(HARDWARE, gpus=("NVIDIA A", "AMD b"), secure_boot=True, virtualized="kvm")
-TIMES = (0, HOUR_MS, NODE_FRESH_MS + 1, NODE_LEASE_MS + 1)
+AGES = (0, 0, HOUR_MS, NODE_FRESH_MS + 1)
+ALMOST_OVER = -1
+"""Instead of an age: the lease ends within the hour."""
 CHANGES: tuple[dict[str, Any], ...] = (
     {},
     {"location": GHENT, "price_permille": 700},
@@ -49,46 +51,49 @@ CHANGES: tuple[dict[str, Any], ...] = (
 _sequences = iter(range(1, 10**9))
 
 
-def record_of(number: int, change: int, time_ms: int, what: str) -> Signed[ExplorerRecord]:
+def record_of(number: int, change: int, age_ms: int, what: str) -> Signed[ExplorerRecord]:
     sequence = next(_sequences)
+    lease_ms = NAME_LEASE_MS if what in ("farm", "members") else NODE_LEASE_MS
+    time_ms = NOW - (lease_ms - HOUR_MS if age_ms == ALMOST_OVER else age_ms)
     if what == "update":
         free = Capacity(millicores=1000 * change, memory_bytes=change % 2)
-        return updated(number, free, sequence=sequence, time_ms=NOW - time_ms)
+        return updated(number, free, sequence=sequence, time_ms=time_ms)
     if what == "farm":
-        return farm_record(f"Farm {change % 2}", sequence=sequence, time_ms=NOW - time_ms)
+        return farm_record(f"Farm {change % 2}", sequence=sequence, time_ms=time_ms)
     if what == "members":
-        return farm_members(*range(1, number), sequence=sequence)
-    return announced(number, sequence=sequence, time_ms=NOW - time_ms, **CHANGES[change])
+        return farm_members(*range(1, number), sequence=sequence, time_ms=time_ms)
+    return announced(number, sequence=sequence, time_ms=time_ms, **CHANGES[change])
 
 
 records = st.builds(
     record_of,
     st.sampled_from(NUMBERS),
     st.integers(0, len(CHANGES) - 1),
-    st.sampled_from(TIMES),
+    st.sampled_from((*AGES, ALMOST_OVER)),
     st.sampled_from(("announcement", "announcement", "update", "farm", "members")),
 )
-claims = st.sampled_from((None, None, None, True, False))
-filters = st.builds(
-    NodeFilter,
-    free=st.builds(
-        Capacity, millicores=st.sampled_from((0, 0, 2000)), memory_bytes=st.sampled_from((0, 0, 1))
-    ),
-    node=st.sampled_from(("", "", "zz", node_of(1).hex()[:3], node_of(2).hex().upper())),
-    farm=st.sampled_from(("", "", "farm 0", "FARM 1", FARM.hex()[:5], FARM.hex(), "nobody")),
-    country=st.sampled_from(("", "", "belgium", "France", "Nowhere")),
-    city=st.sampled_from(("", "", "", "paris", "Ghent")),
-    features=st.sampled_from(((), (), (Feature.GPU,), (Feature.CONTAINER,))),
-    gpu=st.sampled_from(("", "", "nvidia", "b", "c")),
-    price_permille_min=st.sampled_from((0, 800)),
-    price_permille_max=st.sampled_from((10_000, 800)),
-    statuses=st.sampled_from((tuple(Presence), (Presence.UP,), (Presence.DOWN, Presence.STANDBY))),
-    is_confirmed=claims,
-    secure_boot=claims,
-    bare_metal=claims,
-    has_ipv6=claims,
-    has_public_address=claims,
-)
+CONDITIONS: dict[str, tuple[Any, ...]] = {
+    "free": (Capacity(millicores=2000), Capacity(memory_bytes=1)),
+    "node": ("zz", node_of(1).hex()[:3], node_of(2).hex().upper()),
+    "farm": ("farm 0", "FARM 1", FARM.hex()[:5], FARM.hex(), "nobody"),
+    "country": ("belgium", "France", "Nowhere"),
+    "city": ("paris", "Ghent"),
+    "features": ((Feature.GPU,), (Feature.CONTAINER,)),
+    "gpu": ("nvidia", "b", "c"),
+    "price_permille_min": (800,),
+    "price_permille_max": (800,),
+    "statuses": ((Presence.UP,), (Presence.DOWN, Presence.STANDBY)),
+    "is_confirmed": (True, False),
+    "secure_boot": (True, False),
+    "bare_metal": (True, False),
+    "has_ipv6": (True, False),
+    "has_public_address": (True, False),
+}
+# Few at a time: with all of them no node would ever match, and nothing would be compared.
+filters = st.lists(
+    st.sampled_from([(name, value) for name, values in CONDITIONS.items() for value in values]),
+    max_size=2,
+).map(lambda chosen: NodeFilter(**dict(chosen)))
 cuts = st.builds(
     Cut,
     sort=st.sampled_from(NodeSort),
@@ -107,11 +112,11 @@ def looked_up(view: View, wanted: NodeFilter, cut: Cut, now_ms: TimestampMs) -> 
     return rest if cut.limit is None else rest[: cut.limit], len(found)
 
 
-@settings(max_examples=300)
+@settings(max_examples=400)
 @given(
-    st.lists(st.lists(records, max_size=8), min_size=1, max_size=3),
+    st.lists(st.lists(records, max_size=14), min_size=1, max_size=3),
     st.lists(st.tuples(filters, cuts), min_size=3, max_size=3),
-    st.sampled_from((0, 1, HOUR_MS, NODE_FRESH_MS, NODE_LEASE_MS, NAME_LEASE_MS + HOUR_MS)),
+    st.sampled_from((HOUR_MS, HOUR_MS + 1, HOUR_MS + 1, NODE_FRESH_MS, NODE_LEASE_MS)),
 )
 def test_columns_find_what_a_look_at_every_record_finds(
     rounds: list[list[Signed[ExplorerRecord]]],
@@ -140,3 +145,24 @@ def test_a_page_of_many_equal_rows_is_picked_out_in_the_one_order() -> None:
         assert rows == select_nodes(whole, NodeFilter(), sort)
         page = view.page(NodeFilter(), Cut(sort, skip=30, limit=50), now_ms=NOW)
         assert (page.rows, page.total) == (rows[30:80], 1200)
+
+
+def test_what_is_past_its_lease_counts_no_more_although_it_is_held() -> None:
+    view = View()
+    update = updated(
+        1, Capacity(millicores=1), time_ms=NOW - NODE_LEASE_MS + HOUR_MS, reservations=1
+    )
+    old = NOW - NAME_LEASE_MS + HOUR_MS
+    for one in (announced(1), update, farm_record(time_ms=old), farm_members(1, time_ms=old)):
+        assert view.accept(one, NOW).refusal is None
+    last, over = TimestampMs(NOW + HOUR_MS), TimestampMs(NOW + HOUR_MS + 1)
+    for wanted in (
+        NodeFilter(is_confirmed=True),
+        NodeFilter(farm="acme"),
+        NodeFilter(country="Belgium"),
+    ):
+        assert view.page(wanted, now_ms=last).total == 1
+        assert view.page(wanted, now_ms=over).total == 0
+    whole = NodeFilter(free=TOTAL.less(Capacity(memory_bytes=TOTAL.memory_bytes)))
+    assert view.page(whole, now_ms=last).total == 0
+    assert view.page(whole, now_ms=over).total == 1
