@@ -4,7 +4,7 @@ import json
 
 from click.testing import CliRunner
 
-from tests.benchmarks.__main__ import main
+from tests.benchmarks.__main__ import chosen_of, groups, main
 from tests.benchmarks.measurement import compare, json_line, table
 
 MISSED = compare("chunks.transfer", 90.0, "MB/s", reference=("bare TCP", 300.0), target=0.5)
@@ -33,3 +33,14 @@ def test_an_unknown_group_is_a_usage_error_that_names_the_known_ones() -> None:
     result = CliRunner().invoke(main, ["nonsense"])
     assert result.exit_code == 2
     assert "there are:" in result.output
+
+
+def test_a_topic_means_all_of_its_groups_and_each_once() -> None:
+    known = groups()
+
+    chosen = {one.__name__.rpartition(".")[2] for one in chosen_of(["explorer"], known)}
+
+    assert "explorer_memory" in chosen
+    assert chosen == {name for name in known if name.startswith("explorer_") or name == "gossip"}
+    assert len(chosen_of(["explorer", "explorer_memory"], known)) == len(chosen)
+    assert chosen_of([], known) == list(known.values())

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from p2pgrid.cli.client import NodeClient
 from p2pgrid.cli.demo_grid import DemoGrid, Member, wait_until
 from p2pgrid.errors import GridError, Unreachable
+
+if TYPE_CHECKING:
+    from tests.integration.eight_nodes import EightNodes
 
 RECIPE = Path(__file__).parents[2] / "images" / "demo" / "build"
 START_SECONDS_MAX = 120.0
@@ -158,6 +161,15 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGrid]:
         yield live
     finally:
         _end(processes)
+
+
+@pytest.fixture(scope="session")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EightNodes"]:
+    """Eight nodes that can be cut apart; tests leave them whole and up."""
+    from tests.integration.eight_nodes import open_eight  # it uses what is here
+
+    with open_eight(tmp_path_factory.mktemp("eight")) as opened:
+        yield opened
 
 
 def _end(processes: DemoGrid) -> None:
