@@ -9,6 +9,7 @@ import logging
 import signal
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ from p2pgrid.api.app import SOCKET_NAME, serve_control
 from p2pgrid.api.explorer_access import ExplorerAccess
 from p2pgrid.api.services import Services
 from p2pgrid.chunks.exchange import ChunkExchange
+from p2pgrid.chunks.keeper import ChunkKeeper
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.config import Config
 from p2pgrid.errors import BadInput, GridError, Unusable
@@ -46,7 +48,9 @@ from p2pgrid.node_parts import (
     ImageSource,
     Membership,
     Station,
+    chunks_of_flist,
     image_share,
+    share_left,
 )
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
 from p2pgrid.reservation.seams import HostParts, Machine
@@ -234,6 +238,7 @@ class _Opening:
             ledger=ledger,
             consumer=self._consumer(ledger),
             flists=None,
+            chunks=None,
             host=None,
             containers_missing=lambda: "a light peer runs nothing",
             farm_text=lambda: "",
@@ -261,7 +266,7 @@ class _Opening:
         membership = self._membership(explorer)
         membership.on_change = explorer.recheck
         self.runs += [explorer.run, ledger.run]
-        flists, teller = await self._flists(explorer)
+        flists, keeper, teller = await self._flists(explorer)
         images = ImageSource(flists, explorer, self._network, teller.recheck)
         workloads = await self._parts.enter_async_context(
             open_workloads(self._config.data / "workloads", images, self._node)
@@ -278,6 +283,7 @@ class _Opening:
             ledger=ledger,
             consumer=self._consumer(ledger),
             flists=flists,
+            chunks=keeper,
             host=host,
             containers_missing=workloads.missing,
             farm_text=membership.text,
@@ -328,21 +334,27 @@ class _Opening:
             chosen = FarmId(bytes.fromhex(self._config.farm))
         return Membership(self._node, self._state, explorer, chosen)
 
-    async def _flists(self, explorer: ExplorerService) -> tuple[FlistService, HoldingsTeller]:
+    async def _flists(
+        self, explorer: ExplorerService
+    ) -> tuple[FlistService, ChunkKeeper, HoldingsTeller]:
+        data = self._config.data
         chunks = await self._parts.enter_async_context(
-            open_chunk_store(self._config.data / "chunks", await self._store("chunks"))
+            open_chunk_store(data / "chunks", await self._store("chunks"))
         )
-        exchange = ChunkExchange(self._network, chunks)
+        share = image_share(data, chunks, self._state)
+        keeper = ChunkKeeper(
+            chunks, chunks_of_flist, lambda: share_left(share, flists), share.free_bytes
+        )
         flists = FlistService(
             chunks,
-            Fetching(exchange),
-            self._config.data / "images",
-            share=image_share(self._config.data, chunks, self._state),
+            Fetching(ChunkExchange(self._network, chunks)),
+            data / "images",
+            share=replace(share, make_room=keeper.make_room),
         )
         await flists.recover()
         teller = HoldingsTeller(self._key, explorer, flists, clock.now_ms)
-        self.runs.append(teller.run)
-        return flists, teller
+        self.runs += [teller.run, keeper.run]
+        return flists, keeper, teller
 
     def _consumer(self, ledger: LedgerService | RemoteLedger) -> ConsumerService:
         consumer = ConsumerService(

@@ -19,7 +19,9 @@ from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.capacity import cache_bytes
 from p2pgrid.farming.service import FarmingService
+from p2pgrid.flist.fl_reader import decode_flist
 from p2pgrid.flist.service import FlistService, Image, Progress
+from p2pgrid.flist.tree import chunk_ids
 from p2pgrid.flist.tree_room import DiskShare
 from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
 from p2pgrid.limits.node import HELD_CHECK_SECONDS
@@ -190,6 +192,17 @@ def image_share(data: Path, chunks: ChunkStore, state: Store) -> DiskShare:
         return cache_bytes(free_bytes() + tree_bytes + chunks.usage().pack_bytes)
 
     return DiskShare(budget_bytes, free_bytes, partial(flists_in_use, state))
+
+
+def share_left(share: DiskShare, flists: FlistService) -> int:
+    """What chunks may take of the disk share of images: all that unpacked trees leave of it."""
+    tree_bytes = flists.tree_bytes()
+    return share.budget_bytes(tree_bytes) - tree_bytes
+
+
+def chunks_of_flist(data: bytes) -> list[ChunkId]:
+    """The chunks that a `.fl` file names. Raises BadImage."""
+    return chunk_ids(decode_flist(data).root)
 
 
 def flists_in_use(state: Store) -> frozenset[FlistId]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from p2pgrid.api.answers import error_answer, fault_answer, no_such_route
+from p2pgrid.api.chunk_routes import ChunkRoutes
 from p2pgrid.api.control_socket import Starting, serve_on_socket
 from p2pgrid.api.explorer_routes import ExplorerRoutes
 from p2pgrid.api.flist_routes import FlistRoutes
@@ -34,6 +35,7 @@ def make_app(services: Services) -> Starlette:
     """
     grid, money = GridRoutes(services), MoneyRoutes(services)
     flists, reservations = FlistRoutes(services), ReservationRoutes(services)
+    chunks = ChunkRoutes(services)
     gets: dict[str, _Handler] = {
         "/status": grid.status,
         "/peers": grid.peers,
@@ -50,6 +52,7 @@ def make_app(services: Services) -> Starlette:
         "/flists": flists.names,
         "/flists/{flist:path}": flists.show,
         "/flist-files/{flist:path}": flists.file,
+        "/chunks": chunks.stats,
         "/reservations": reservations.list_all,
         "/reservations/{reservation:path}/logs": reservations.logs,
         "/reservations/{reservation:path}": reservations.show,
@@ -61,6 +64,8 @@ def make_app(services: Services) -> Starlette:
         "/flists/verify": flists.verify,
         "/flists/names": flists.publish,
         "/flists/names/withdraw": flists.withdraw,
+        "/chunks/verify": chunks.verify,
+        "/chunks/gc": chunks.collect,
         "/reservations": reservations.reserve,
         "/reservations/candidates": reservations.candidates,
         "/reservations/{reservation:path}/cancel": reservations.cancel,

@@ -7,6 +7,7 @@ from pathlib import Path
 from nacl.signing import SigningKey
 
 from p2pgrid.api.explorer_access import ExplorerAccess
+from p2pgrid.chunks.keeper import ChunkKeeper
 from p2pgrid.flist.service import FlistService
 from p2pgrid.ledger.remote import RemoteLedger
 from p2pgrid.ledger.service import LedgerService
@@ -32,6 +33,8 @@ class Services:
     consumer: ConsumerService
     flists: FlistService | None
     """None on a light peer: it keeps no chunks."""
+    chunks: ChunkKeeper | None
+    """None on a light peer, likewise."""
     host: HostService | None
     """None on a light peer: it runs nothing."""
     containers_missing: Callable[[], str | None]

@@ -23,6 +23,7 @@ COMMANDS = {
     "wallet": "Hold and send TFT.",
     "ledger": "See how the ledger stands.",
     "flist": "Turn images into flists, and publish them.",
+    "chunks": "Look after the chunks of images that this node keeps.",
     "run": "Run a container on the grid, paid from your account.",
     "reserve": "Reserve what a TOML document says.",
     "reservations": "See and end what you reserved.",

@@ -12,7 +12,6 @@ The directory is private: images hold setuid programs that nobody else on this m
 
 import logging
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import chunk_ids
 from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
-from p2pgrid.flist.unpack import sync_directory, tree_disk_bytes, unpack
+from p2pgrid.flist.unpack import remove_tree, sync_directory, tree_disk_bytes, unpack
 from p2pgrid.flist.verification import Verdict, verify_blocks
 from p2pgrid.limits.flist import PROGRESS_BYTES
 from p2pgrid.model.flist import flist_id
@@ -136,7 +135,7 @@ class FlistService:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory.chmod(0o700)
         for left in self._directory.glob(f"{_PARTIAL}*"):
-            _remove_tree(left)
+            remove_tree(left)
         found = sorted(
             self._directory.glob(f"*/{_CONFIG_FILE}"), key=lambda one: one.stat().st_mtime_ns
         )
@@ -197,6 +196,10 @@ class FlistService:
         if flist_id(data) != flist:
             raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
         return data
+
+    def tree_bytes(self) -> int:
+        """What unpacked trees take of the disk."""
+        return sum(self._room.held.values())
 
     async def read(self, flist: FlistId) -> Flist:
         """The tree of an flist that is here. Raises NotFound, BadImage."""
@@ -291,6 +294,7 @@ class FlistService:
     async def _make_room(self, flist: FlistId, tree: Flist) -> None:
         """Promise an image its room; trees that nobody uses go for it. Raises StoreFailed."""
         need = await trio.to_thread.run_sync(need_of, tree, self._chunks.has)
+        await self._share.make_room(need.free_bytes)
         async with self._making_room:
             # From the question who is in use until all that go are locked, nothing waits:
             # a tree that is given out is in use before, or made anew afterwards.
@@ -298,7 +302,7 @@ class FlistService:
             evicted = self._room.to_evict(
                 flist,
                 need,
-                budget_bytes=self._share.budget_bytes(sum(self._room.held.values())),
+                budget_bytes=self._share.budget_bytes(self.tree_bytes()),
                 free_bytes=self._share.free_bytes(),
                 kept=asked.union(self._share.in_use()),
             )
@@ -342,7 +346,7 @@ class FlistService:
         except OSError as error:
             raise StoreFailed(f"cannot unpack an image: {error.strerror}") from error
         finally:
-            _remove_tree(partial)
+            remove_tree(partial)
         return taken_bytes
 
     def _remove(self, flist: FlistId) -> None:
@@ -351,7 +355,7 @@ class FlistService:
         if place.exists():
             partial = self._partial()
             place.rename(partial / "old")
-            _remove_tree(partial)
+            remove_tree(partial)
 
     def _partial(self) -> Path:
         """A new directory for work under way."""
@@ -380,14 +384,6 @@ def _open_tree(place: Path) -> Image:
     config = place / _CONFIG_FILE
     os.utime(config)
     return Image(place / "root", image_config(config.read_text()))
-
-
-def _remove_tree(path: Path) -> None:
-    """Remove a tree whose directories may forbid it to those who are not root."""
-    if os.geteuid() != 0:
-        for directory, _, _ in os.walk(path):
-            Path(directory).chmod(0o700)
-    shutil.rmtree(path)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -4,7 +4,7 @@ A tree that is not in use stays as a cache, until its room is needed. What an
 image will take is known from its flist before any of its chunks is fetched.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from p2pgrid.errors import StoreFailed
@@ -17,6 +17,10 @@ from p2pgrid.model.ids import ChunkId, FlistId, short
 from p2pgrid.units import format_bytes
 
 
+async def _keep_everything(_room_bytes: int) -> None:
+    """For a disk on which nothing is kept that could go."""
+
+
 @dataclass(frozen=True, slots=True)
 class DiskShare:
     """What images may take of the disk; asked whenever one is brought here."""
@@ -27,6 +31,8 @@ class DiskShare:
     """What the disk still takes."""
     in_use: Callable[[], Collection[FlistId]] = lambda: ()
     """Flists whose tree a container lives on, or will in a moment."""
+    make_room: Callable[[int], Awaitable[None]] = _keep_everything
+    """Give up what else is kept as a cache until the disk takes so many bytes, if that can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,11 @@ class Need:
     tree_bytes: int
     chunk_bytes: int
     """Of the chunks that are not here."""
+
+    @property
+    def free_bytes(self) -> int:
+        """What the disk must take before the image comes."""
+        return self.tree_bytes + self.chunk_bytes + DISK_RESERVE_BYTES
 
 
 def need_of(tree: Flist, has: Callable[[ChunkId], bool]) -> Need:

@@ -9,6 +9,7 @@ never reach this place: no tree has them, see `tree.check_entry`.
 import ctypes
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from functools import cache
@@ -180,3 +181,11 @@ def _sync_file_system(descriptor: int) -> None:
     """Make thousands of new files durable at once; fsync of each would take minutes."""
     if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
         raise OSError(ctypes.get_errno(), "syncfs failed")
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a tree whose directories may forbid it to those who are not root."""
+    if os.geteuid() != 0:
+        for directory, _, _ in os.walk(path):
+            Path(directory).chmod(0o700)
+    shutil.rmtree(path)

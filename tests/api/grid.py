@@ -20,6 +20,7 @@ from p2pgrid.api.app import serve_control
 from p2pgrid.api.explorer_access import ExplorerAccess
 from p2pgrid.api.services import Services
 from p2pgrid.chunks.exchange import ChunkExchange
+from p2pgrid.chunks.keeper import ChunkKeeper
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.cli.client import NodeClient
 from p2pgrid.errors import BadInput
@@ -32,13 +33,13 @@ from p2pgrid.ledger.service import LedgerService
 from p2pgrid.model.ids import FarmId
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import Network
-from p2pgrid.node_parts import Fetching, HoldingsTeller, ImageSource, Membership
+from p2pgrid.node_parts import Fetching, HoldingsTeller, ImageSource, Membership, chunks_of_flist
 from p2pgrid.reservation.admission import Offer
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
 from p2pgrid.reservation.seams import HostParts, Ledger, Machine
 from p2pgrid.reservation.service import HostService
 from p2pgrid.store.memory import MemoryStore
-from p2pgrid.units import SECOND_MS, TFT, TimestampMs
+from p2pgrid.units import GIB, SECOND_MS, TFT, TimestampMs
 from tests.explorer.grid import facts
 from tests.ledger.grids import NOW, account_of, genesis_of, key_of, node_of, witness_names
 from tests.reservation.world import OFFER, FakeMachine, Process
@@ -202,6 +203,7 @@ def _full(network: Network, data: Path, machine: FakeMachine, nursery: trio.Nurs
         ledger=ledger,
         consumer=consumer,
         flists=flists,
+        chunks=ChunkKeeper(chunks, chunks_of_flist, lambda: GIB, lambda: GIB),
         host=host,
         containers_missing=lambda: None,
         farm_text=membership.text,
@@ -231,6 +233,7 @@ def _light(network: Network, data: Path, nursery: trio.Nursery) -> Services:
         ledger=ledger,
         consumer=consumer,
         flists=None,
+        chunks=None,
         host=None,
         containers_missing=lambda: "a light peer runs nothing",
         farm_text=lambda: "",
