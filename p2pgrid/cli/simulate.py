@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_fields, print_json
+from p2pgrid.plots.figure import check_picture
+from p2pgrid.simulation.pictures import draw
 from p2pgrid.simulation.result import Result
 from p2pgrid.simulation.scenarios import SCENARIOS
 from p2pgrid.simulation.scenarios import simulate as run_scenario
@@ -26,9 +29,20 @@ from p2pgrid.units import format_bytes
     "--hours", type=click.FloatRange(0, min_open=True), help="For how long records change."
 )
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="The same in minutes.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the run to this file, .png or .svg.",
+)
 @json_option
-def simulate(
-    scenario: str, nodes: int, seed: int, hours: float | None, minutes: float | None, as_json: bool
+def simulate(  # noqa: PLR0913, PLR0917 - one for each option
+    scenario: str,
+    nodes: int,
+    seed: int,
+    hours: float | None,
+    minutes: float | None,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Show how a whole grid behaves; no node needs to run.
 
@@ -39,12 +53,18 @@ def simulate(
     Examples:
       p2pgrid simulate converge --nodes 1000
       p2pgrid simulate partition-heal --nodes 200 --seed 7 --json
+      p2pgrid simulate silent-third --plot silent.png
     """
     if hours is not None and minutes is not None:
         raise click.UsageError("--hours or --minutes, not both")
     wanted = minutes if hours is None else 60 * hours
-    with errors_shown(), _progress(f"{scenario}, {nodes} nodes", is_shown=not as_json) as tell:
-        result = run_scenario(scenario, nodes=nodes, seed=seed, minutes=wanted, tell=tell)
+    with errors_shown():
+        if plot is not None:
+            check_picture(plot)
+        with _progress(f"{scenario}, {nodes} nodes", is_shown=not as_json) as tell:
+            result = run_scenario(scenario, nodes=nodes, seed=seed, minutes=wanted, tell=tell)
+        if plot is not None:
+            draw(result, plot)
     if as_json:
         print_json(result.to_json())
     else:
