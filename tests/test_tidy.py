@@ -303,6 +303,8 @@ def declared(*, with_groups: bool) -> set[str]:
     """Distributions that pyproject.toml names, in lower case."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = list(project["project"]["dependencies"])
+    for extra in project["project"]["optional-dependencies"].values():
+        wanted += extra
     if with_groups:
         for group in project["dependency-groups"].values():
             wanted += [one for one in group if isinstance(one, str)]
