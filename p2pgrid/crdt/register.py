@@ -5,7 +5,9 @@ when a record came, so replicas that saw the same records, in any order and any
 number of times, hold the same ones.
 
 Two different records with the same (incarnation, sequence) prove that their
-author says different things to different peers: an equivocation.
+author says different things to different peers: an equivocation. Both together are a
+`Contradiction`, which anybody can verify and nobody has to sign. The ledger has proofs of
+its own against accounts and witnesses: there it is a place in a chain that is taken twice.
 """
 
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from p2pgrid.wire.codec import kind_of
+from p2pgrid.errors import MalformedRecord
+from p2pgrid.wire.codec import kind_of, record
 from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import Signed
 
@@ -51,6 +54,37 @@ class RegisterKey(NamedTuple):
     kind: RecordKind
     author: bytes
     name: bytes
+
+
+@record(RecordKind.CONTRADICTION)
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Two records of one register with the same version: whoever signed them lies to somebody."""
+
+    first: bytes
+    """The envelope of the one with the smaller id, so that one pair makes one proof."""
+    second: bytes
+
+
+def contradiction_of(one: Signed[_R], other: Signed[_R]) -> Contradiction:
+    """The proof made of two records that contradict each other."""
+    first, second = sorted((one, other), key=lambda signed: signed.id)
+    return Contradiction(first.envelope, second.envelope)
+
+
+def contradicted_register(first: Signed[_R], second: Signed[_R]) -> RegisterKey:
+    """Which register two verified records, those of a proof in its order, prove a lie about.
+
+    Raises:
+        MalformedRecord: they prove nothing.
+    """
+    if register_key(first) != register_key(second):
+        raise MalformedRecord("a contradiction of two registers")
+    if version_of(first)[:2] != version_of(second)[:2]:
+        raise MalformedRecord("a contradiction of two versions")
+    if not first.id < second.id:
+        raise MalformedRecord("a contradiction out of order")
+    return register_key(first)
 
 
 class Outcome(Enum):

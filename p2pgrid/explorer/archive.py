@@ -1,19 +1,21 @@
 """The view together with its disk: what is in the one is in the other."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, cast
 
 from nacl.signing import SigningKey
 
-from p2pgrid.crdt.register import RegisterKey, register_key
+from p2pgrid.crdt.register import Contradiction, RegisterKey, register_key
 from p2pgrid.errors import MalformedRecord, Refused, StoreFailed
 from p2pgrid.explorer.announce import Stamp, next_incarnation, next_stamp
 from p2pgrid.explorer.records import (
     QUOTAS,
     ExplorerRecord,
     bytes_max_of,
+    envelope_of,
     key_parts,
+    read_contradiction,
     reopen_record,
 )
 from p2pgrid.explorer.shelf import Quota
@@ -59,22 +61,36 @@ class Archive:
     def admit(self, signed: Signed[ExplorerRecord]) -> Admission:
         """Give a verified record to the view, and to the disk what the view took."""
         admission = self.view.accept(signed, self._now_ms())
-        changes = list(map(_removal, admission.dropped))
+        changes = [change for key in admission.dropped for change in _removals(key)]
         if admission.refusal is None:
             changes.append(_entry(signed))
-        if changes:
-            try:
-                self._store.write(changes)
-            except StoreFailed as error:
-                # The view is right and peers have the record: after a restart it comes back.
-                log.warning("the explorer cannot store what it hears: %s", error)
+        if admission.contradicted is not None:
+            proof = self.view.contradictions.get(admission.contradicted)
+            changes += [] if proof is None else [_proof_entry(admission.contradicted, proof)]
+        self._write(changes)
         return admission
+
+    def admit_contradiction(self, key: RegisterKey, proof: Contradiction) -> bool:
+        """Keep a verified proof; whether it is news and worth the room."""
+        is_news = self.view.contradict(key, proof)
+        if is_news:
+            self._write([_proof_entry(key, proof)])
+        return is_news
+
+    def _write(self, changes: list[Change]) -> None:
+        if not changes:
+            return
+        try:
+            self._store.write(changes)
+        except StoreFailed as error:
+            # The view is right and peers have the record: after a restart it comes back.
+            log.warning("the explorer cannot store what it hears: %s", error)
 
     def expire(self) -> int:
         """Drop what is past its lease; give how many records that were."""
         dropped = self.view.expire(self._now_ms())
         if dropped:
-            self._store.write([_removal(key) for key in dropped])
+            self._store.write([change for key in dropped for change in _removals(key)])
         return len(dropped)
 
     async def sign_next(self, key: SigningKey, build: Callable[[Stamp], _R]) -> Signed[_R]:
@@ -144,17 +160,34 @@ class Archive:
                 useless.append(key)
                 continue
             admission = self.view.accept(signed, self._now_ms())
-            useless += [_removal(dropped)[0] for dropped in admission.dropped]
+            useless += [change[0] for dropped in admission.dropped for change in _removals(dropped)]
             # Machines may start with their clock set back: what is ahead now may be right.
             if admission.refusal not in (None, Refusal.AHEAD):
                 useless.append(key)
+        useless += self._load_contradictions()
         if useless:
             self._store.write([(key, None) for key in useless])
+
+    def _load_contradictions(self) -> Iterator[bytes]:
+        """Take in the proofs that are stored; gives the keys of those that prove nothing now."""
+        for key, data in self._store.scan(Table.CONTRADICTION.value):
+            try:
+                is_kept = self.view.contradict(*read_contradiction(data, self._network))
+            except MalformedRecord as error:
+                log.warning("the explorer's store holds a broken proof, dropped: %s", error)
+                is_kept = False
+            if not is_kept:
+                yield key
 
 
 def _entry(signed: Signed[_R]) -> Change:
     return Table.REGISTER.key(*key_parts(register_key(signed))), signed.envelope
 
 
-def _removal(key: RegisterKey) -> Change:
-    return Table.REGISTER.key(*key_parts(key)), None
+def _proof_entry(key: RegisterKey, proof: Contradiction) -> Change:
+    return Table.CONTRADICTION.key(*key_parts(key)), envelope_of(proof)
+
+
+def _removals(key: RegisterKey) -> tuple[Change, ...]:
+    parts = key_parts(key)
+    return tuple((table.key(*parts), None) for table in (Table.REGISTER, Table.CONTRADICTION))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from p2pgrid.crdt.register import RegisterKey
+from p2pgrid.crdt.register import Contradiction, RegisterKey, contradicted_register
 from p2pgrid.errors import MalformedRecord
 from p2pgrid.explorer.shelf import Quota
 from p2pgrid.limits import explorer as limits
@@ -12,7 +12,7 @@ from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
 from p2pgrid.model.ids import NetworkId
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
-from p2pgrid.wire.codec import decode
+from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import Envelope, Signed, open_envelope, record_id, verify_opened
 
@@ -102,7 +102,7 @@ def verify_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord] | N
         MalformedRecord: not a canonical record, or too large for its kind.
         BadSignature: its author did not sign it, or for another grid.
     """
-    opened = decode(_AnyEnvelope, data, bytes_max=limits.FARM_MEMBERS_BYTES_MAX)
+    opened = _open(data)
     if opened.kind not in _CLASSES:
         return None
     wanted = _CLASSES[opened.kind]
@@ -126,6 +126,48 @@ def reopen_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord]:
     return Signed(record, record_id(envelope.kind, envelope.body, network), data)
 
 
+def envelope_of(proof: Contradiction) -> bytes:
+    """What travels and rests of a proof: an envelope that needs no signature."""
+    return encode(_AnyEnvelope(RecordKind.CONTRADICTION, encode(proof), b""))
+
+
+def is_contradiction(data: bytes) -> bool:
+    """Whether an envelope that came from outside says that it holds a proof.
+
+    Raises:
+        MalformedRecord: not an envelope, or too large.
+    """
+    return _open(data).kind == RecordKind.CONTRADICTION
+
+
+def verify_contradiction(data: bytes, network: NetworkId) -> tuple[RegisterKey, Contradiction]:
+    """Check a proof that came from outside; costs two signatures.
+
+    Raises:
+        MalformedRecord: not a proof, or one of kinds that are not the explorer's.
+        BadSignature: its records were not signed by their author, or for another grid.
+    """
+    opened = _open(data)
+    if opened.kind != RecordKind.CONTRADICTION or opened.signature:
+        raise MalformedRecord("not the envelope of a proof")
+    proof = decode(Contradiction, opened.body)
+    first, second = (verify_record(one, network) for one in (proof.first, proof.second))
+    if first is None or second is None:
+        raise MalformedRecord("a contradiction of unknown kinds")
+    return contradicted_register(first, second), proof
+
+
+def read_contradiction(data: bytes, network: NetworkId) -> tuple[RegisterKey, Contradiction]:
+    """Read a proof of our own disk, or one that may not be worth its signatures.
+
+    Raises:
+        MalformedRecord: not a proof, whoever signed it.
+    """
+    proof = decode(Contradiction, _open(data).body)
+    first, second = (reopen_record(one, network) for one in (proof.first, proof.second))
+    return contradicted_register(first, second), proof
+
+
 def lease_ms_of(kind: RecordKind) -> int:
     """How long a record of this kind counts after its time."""
     return _CLASSES[kind].lease_ms
@@ -144,6 +186,10 @@ def memory_bytes_of(signed: Signed[ExplorerRecord]) -> int:
         + limits.RECORD_MEMORY_FACTOR * len(signed.envelope)
         + limits.HOLDER_MEMORY_BYTES * flists
     )
+
+
+def _open(data: bytes) -> _AnyEnvelope:
+    return decode(_AnyEnvelope, data, bytes_max=limits.FARM_MEMBERS_BYTES_MAX)
 
 
 def key_parts(key: RegisterKey) -> tuple[bytes, bytes, bytes]:

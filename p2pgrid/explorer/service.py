@@ -10,6 +10,7 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.crdt.catch_up import Rhythm
+from p2pgrid.crdt.register import Contradiction
 from p2pgrid.errors import PeerError, Refused, StoreFailed
 from p2pgrid.explorer.announce import (
     Announcer,
@@ -23,7 +24,15 @@ from p2pgrid.explorer.archive import Archive
 from p2pgrid.explorer.hearing import Hearing
 from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodePage, NodeSort, NodeView
 from p2pgrid.explorer.questions import Page, Query, Submit, page_of
-from p2pgrid.explorer.records import HUB_KINDS, ExplorerRecord, verify_record
+from p2pgrid.explorer.records import (
+    HUB_KINDS,
+    ExplorerRecord,
+    envelope_of,
+    is_contradiction,
+    read_contradiction,
+    verify_contradiction,
+    verify_record,
+)
 from p2pgrid.explorer.selection import WHOLE, Cut
 from p2pgrid.explorer.status import ExplorerStatus, status_of
 from p2pgrid.explorer.view import View
@@ -31,6 +40,7 @@ from p2pgrid.limits.crdt import CURSOR_TRUST_MS
 from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     EXPIRY_SECONDS,
+    FARM_MEMBERS_BYTES_MAX,
     PULL_BACK_OFF_MS_MIN,
     PULL_PAUSE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MIN,
@@ -102,6 +112,9 @@ class ExplorerService:
             random=random,
         )
         self._recheck = trio.Event()
+        self._proofs: list[Contradiction] = []
+        """Found and not told yet; at most one for each that the view keeps."""
+        self._has_proofs = trio.Event()
         self._heard_ms: TimestampMs | None = None
         """When something new was heard last."""
 
@@ -218,6 +231,7 @@ class ExplorerService:
                 nursery.start_soon(_drain, channel)
             nursery.start_soon(self._catching_up.run)
             nursery.start_soon(self._expire)
+            nursery.start_soon(self._tell_proofs)
 
     def judge(self, topic: Topic, forwarder: NodeId, data: bytes) -> Verdict:
         """Take a gossip message into the view, and say what becomes of it."""
@@ -225,21 +239,52 @@ class ExplorerService:
             return Verdict.ACCEPT  # our own, on its way out
         try:
             signed = verify_record(data, self._network_id)
+            return self._judge_proof(data) if signed is None else self._judge_record(topic, signed)
         except PeerError as error:
             log.info("%s forwarded garbage: %s", short(forwarder), error)
             return Verdict.REJECT
-        if signed is None:
-            return Verdict.IGNORE
+
+    def _judge_record(self, topic: Topic, signed: Signed[ExplorerRecord]) -> Verdict:
         if (kind_of(type(signed.record)) in HUB_KINDS) != (topic is Topic.HUB):
             return Verdict.REJECT
         return self._hearing.gossiped(signed, self._now_ms())
 
+    def _judge_proof(self, data: bytes) -> Verdict:
+        """Take a proof that somebody lies; other kinds are those of newer programs.
+
+        Raises PeerError. What there is no room for is not looked at.
+        """
+        if not is_contradiction(data) or self.view.contradictions.is_full:
+            return Verdict.IGNORE
+        claimed, _ = read_contradiction(data, self._network_id)
+        if not self.view.wants_proof(claimed):
+            return Verdict.IGNORE
+        key, proof = verify_contradiction(data, self._network_id)
+        self._archive.admit_contradiction(key, proof)
+        log.warning("%s says two things at once", short(NodeId(key.author)))
+        return Verdict.ACCEPT
+
     def _take(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> bool:
         """Whether a verified record is news, and now part of the view."""
-        is_taken = self._archive.admit(signed).refusal is None
+        admission = self._archive.admit(signed)
+        if admission.contradicted is not None:
+            proof = self.view.contradictions.get(admission.contradicted)
+            self._proofs += [] if proof is None else [proof]
+            self._has_proofs.set()
+        is_taken = admission.refusal is None
         if is_taken:
             self._heard_ms = now_ms
         return is_taken
+
+    async def _tell_proofs(self) -> None:
+        """Tell the grid of liars that we found out ourselves."""
+        while True:
+            await self._has_proofs.wait()
+            self._has_proofs = trio.Event()
+            proofs, self._proofs = self._proofs, []
+            for data in map(envelope_of, proofs):
+                if len(data) <= FARM_MEMBERS_BYTES_MAX:  # longer ones are no records to anybody
+                    await self._network.publish(Topic.CAPACITY, data)
 
     async def _expire(self) -> None:
         while True:

@@ -19,10 +19,18 @@ from enum import Enum
 from typing import TypeVar, cast
 
 from p2pgrid.crdt.arrivals import ArrivalLog
-from p2pgrid.crdt.register import Outcome, RegisterKey, Registers, register_key
+from p2pgrid.crdt.register import (
+    Contradiction,
+    Outcome,
+    RegisterKey,
+    Registers,
+    contradiction_of,
+    register_key,
+)
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
 from p2pgrid.explorer.columns import NodeColumns
+from p2pgrid.explorer.contradictions import Contradictions
 from p2pgrid.explorer.query import (
     ANY_NODE,
     FarmView,
@@ -43,8 +51,6 @@ from p2pgrid.explorer.rows import farm_view, node_view
 from p2pgrid.explorer.selection import WHOLE, Cut, select
 from p2pgrid.explorer.shelf import Quota, Shelf
 from p2pgrid.limits.explorer import (
-    CONTRADICTIONS_BYTES_MAX,
-    CONTRADICTIONS_MAX,
     EXPLORER_UNWANTED_MAX,
     NAME_LEASE_MS,
     RECORD_AHEAD_MS_MAX,
@@ -81,21 +87,14 @@ class Refusal(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Contradiction:
-    """Two records of one author with the same version: whoever signed them lies to somebody."""
-
-    first: bytes
-    """An envelope."""
-    second: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Admission:
     """What `View.accept` did."""
 
     refusal: Refusal | None
     dropped: tuple[RegisterKey, ...] = ()
     """Registers that made room; also when the record itself was refused."""
+    contradicted: RegisterKey | None = None
+    """The register of which the record proved for the first time that its author lies."""
 
 
 class View:
@@ -111,8 +110,7 @@ class View:
 
         Stale ones are not among them: it may be our clock that is wrong.
         """
-        self.contradictions: dict[RegisterKey, Contradiction] = {}
-        self._contradictions_bytes = 0
+        self.contradictions = Contradictions()
         self._registers: Registers[ExplorerRecord] = Registers()
         self._key_of: dict[bytes, RegisterKey] = {}
         self._protected: set[bytes] = set()
@@ -184,19 +182,29 @@ class View:
         """Take a verified record, unless a rule refuses it."""
         key = register_key(signed)
         refusal, contradicts = self._judge(key, signed, now_ms)
+        contradicted = None
         if contradicts is not None:
-            self._keep_evidence(key, contradicts, signed)
+            proof = contradiction_of(contradicts, signed)
+            contradicted = key if self.contradictions.add(key, proof) else None
         if refusal is not None:
             if refusal in (Refusal.OUTDATED, Refusal.TOO_MANY):
                 self.unwanted.add(signed.id)
-            return Admission(refusal)
+            return Admission(refusal, contradicted=contradicted)
         replaced = self._take_off(key)
         if replaced is not None:
             self.unwanted.add(replaced.id)
         self._registers.put(key, signed)
         self._insert(key, signed)
         dropped = tuple(self._make_room(key.kind))
-        return Admission(Refusal.CROWDED if key in dropped else None, dropped)
+        return Admission(Refusal.CROWDED if key in dropped else None, dropped, contradicted)
+
+    def wants_proof(self, key: RegisterKey) -> bool:
+        """Whether a proof about this register is news, and about somebody who is here."""
+        return self._registers.get(key) is not None and key not in self.contradictions
+
+    def contradict(self, key: RegisterKey, proof: Contradiction) -> bool:
+        """Keep a verified proof that came by itself; whether it is news and worth the room."""
+        return self.wants_proof(key) and self.contradictions.add(key, proof)
 
     def expire(self, now_ms: TimestampMs) -> tuple[RegisterKey, ...]:
         """Drop every record past its lease. O(n)."""
@@ -204,19 +212,6 @@ class View:
         for key in stale:
             self._remove(key)
         return tuple(stale)
-
-    def _keep_evidence(
-        self, key: RegisterKey, other: Signed[ExplorerRecord], signed: Signed[ExplorerRecord]
-    ) -> None:
-        if key in self.contradictions:
-            return
-        size = len(other.envelope) + len(signed.envelope)
-        if (
-            len(self.contradictions) < CONTRADICTIONS_MAX
-            and self._contradictions_bytes + size <= CONTRADICTIONS_BYTES_MAX
-        ):
-            self.contradictions[key] = Contradiction(other.envelope, signed.envelope)
-            self._contradictions_bytes += size
 
     def _insert(self, key: RegisterKey, signed: Signed[ExplorerRecord]) -> None:
         self.ids.add(signed.id)
@@ -235,6 +230,7 @@ class View:
         signed = self._take_off(key)
         if signed is not None:
             self._shelves[key.kind].remove(key)
+            self.contradictions.drop(key)
             self._tell_dependents(key, is_orphan=True)
         return signed
 

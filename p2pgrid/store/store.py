@@ -41,6 +41,8 @@ class Table(bytes, Enum):
     # explorer.ldb
     REGISTER = b"r"
     """kind 1, author 32, hash of name 16 -> signed record"""
+    CONTRADICTION = b"x"
+    """kind 1, author 32, hash of name 16 -> Contradiction of that register, in its envelope"""
 
     # node.ldb
     META = b"m"

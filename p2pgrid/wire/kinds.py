@@ -18,6 +18,7 @@ class RecordKind(IntEnum):
     FARM_MEMBERS = 13
     FLIST_NAME = 14
     HOLDINGS = 15
+    CONTRADICTION = 16
 
     OPERATION = 30
     VOTE = 31

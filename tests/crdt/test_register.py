@@ -1,9 +1,21 @@
 """Registers end up the same whatever order records come in, and show who contradicts himself."""
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pgrid.crdt.register import Outcome, RegisterKey, Registers, register_key
+from p2pgrid.crdt.register import (
+    Contradiction,
+    Outcome,
+    RegisterKey,
+    Registers,
+    contradicted_register,
+    contradiction_of,
+    register_key,
+)
+from p2pgrid.errors import MalformedRecord
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import AccountId, RecordId
 from p2pgrid.units import TimestampMs
@@ -95,3 +107,29 @@ def test_a_dropped_register_is_empty() -> None:
     assert registers.drop(register_key(one)) == one
     assert registers.get(register_key(one)) is None
     assert registers.drop(register_key(one)) is None
+
+
+def test_two_records_of_one_version_are_a_proof_in_one_order() -> None:
+    one, other = note(1, 1, 5, 7, 0), note(1, 1, 5, 7, 1)
+    envelopes = {one.id: b"one", other.id: b"other"}
+    one, other = (replace(it, envelope=envelopes[it.id]) for it in (one, other))
+    first, second = sorted((one, other), key=lambda it: it.id)
+    proof = contradiction_of(one, other)
+    assert proof == contradiction_of(other, one) == Contradiction(first.envelope, second.envelope)
+    assert contradicted_register(first, second) == register_key(one)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (note(1, 1, 5, 7, 1), note(1, 1, 5, 7, 0)),
+        (note(1, 1, 5, 7, 0), note(1, 1, 5, 7, 0)),
+        (note(1, 1, 5, 7, 0), note(1, 1, 5, 8, 1)),
+        (note(1, 1, 5, 7, 0), note(1, 1, 6, 7, 1)),
+        (note(1, 1, 5, 7, 0), note(1, 2, 5, 7, 1)),
+        (note(1, 1, 5, 7, 0), note(2, 1, 5, 7, 1)),
+    ],
+)
+def test_what_proves_nothing(first: Signed[FlistName], second: Signed[FlistName]) -> None:
+    with pytest.raises(MalformedRecord):
+        contradicted_register(first, second)

@@ -152,7 +152,8 @@ def test_contradicting_records_are_kept_as_evidence() -> None:
     one, other = announced(1, version="1"), announced(1, version="2")
     for first, second in ((one, other), (other, one)):
         (found,) = view_of(first, second).contradictions.values()
-        assert (found.first, found.second) == (first.envelope, second.envelope)
+        envelopes = [signed.envelope for signed in sorted((one, other), key=lambda it: it.id)]
+        assert [found.first, found.second] == envelopes
     assert not view_of(one, announced(1, sequence=1), announced(2)).contradictions
 
 
@@ -359,6 +360,13 @@ def test_the_estimate_of_memory_is_not_below_what_records_take() -> None:
         taken = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
         assert taken < 1.2 * view.memory_bytes + EMPTY_VIEW_BYTES
+
+
+def test_what_an_author_who_left_said_is_no_evidence_any_more() -> None:
+    view = view_of(announced(1, version="1"), announced(1, version="2"))
+    assert len(view.contradictions) == 1
+    view.expire(TimestampMs(NOW + 2 * NODE_LEASE_MS))
+    assert not view.contradictions
 
 
 def test_evidence_is_bounded() -> None:
