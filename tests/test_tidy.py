@@ -42,7 +42,6 @@ TESTED_ELSEWHERE = {
     "flist/oci.py": "flist/test_sources.py",
     "flist/opening.py": "flist/test_sources.py",
     "flist/packing.py": "flist/test_unpack.py",
-    "flist/reading.py": "flist/test_unpack.py",
     "flist/tar_headers.py": "flist/test_tar.py",
     "ledger/answers.py": "ledger/test_messages.py",
     "ledger/quorum.py": "ledger/test_service.py",

@@ -62,6 +62,7 @@ def make_app(services: Services) -> Starlette:
         "/payments": money.pay,
         "/flists": flists.convert,
         "/flists/verify": flists.verify,
+        "/flists/blobs": flists.blobs,
         "/flists/names": flists.publish,
         "/flists/names/withdraw": flists.withdraw,
         "/chunks/verify": chunks.verify,

@@ -7,16 +7,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
-from p2pgrid.api.fields import Json, read_body, read_query, shown
+from p2pgrid.api.fields import Json, key_of, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound, Unreachable
 from p2pgrid.explorer.announce import Stamp
+from p2pgrid.flist.fetching import pack_blobs
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.service import FlistService, Progress
 from p2pgrid.limits.control import FLISTS_LISTED, HOLDER_QUESTIONS_AT_ONCE, LISTED_MAX
+from p2pgrid.limits.flist import READ_BATCH_CHUNKS
 from p2pgrid.model.flist import FlistName, FlistReference
-from p2pgrid.model.ids import AccountId, FlistId, NodeId
+from p2pgrid.model.ids import AccountId, ChunkId, FlistId, NodeId
 
 
 class FlistRoutes:
@@ -56,6 +58,19 @@ class FlistRoutes:
         flist = await explorer.resolve(FlistReference.parse(request.path_params["flist"]))
         data = await flists.data(flist, await explorer.holders(flist))
         return Response(data, media_type="application/octet-stream")
+
+    async def blobs(self, request: Request) -> Response:
+        """Chunks of an flist, each after its length in 4 bytes; fetched where they are not here."""
+        body = await read_body(request, "flist", "chunks")
+        explorer, flists = self._services.explorer, self._services.flists
+        if flists is None:
+            raise BadInput("a light peer fetches no chunks; ask a full node")
+        chunks = [ChunkId(key_of(one)) for one in body.texts("chunks")]
+        if len(chunks) > READ_BATCH_CHUNKS:
+            raise BadInput(f"{len(chunks)} chunks at once; {READ_BATCH_CHUNKS} is the limit")
+        holders = await explorer.holders(FlistId(key_of(body.text("flist"))))
+        blobs = await flists.blobs(chunks, holders)
+        return Response(pack_blobs(blobs), media_type="application/octet-stream")
 
     def _row(self, name: FlistName) -> dict[str, Json]:
         return {

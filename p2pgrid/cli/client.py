@@ -73,6 +73,11 @@ class NodeClient:
         with self._sent("GET", path + _query(query), None) as response:
             return response.read(), int(response.headers.get("x-next-offset", "0"))
 
+    def read_posted(self, path: str, body: Json) -> bytes:
+        """The raw bytes of the answer to a POST. Raises like `get`."""
+        with self._sent("POST", path, body) as response:
+            return response.read()
+
     def _answer(self, method: str, path: str, body: Json) -> Json:
         with self._sent(method, path, body) as response:
             return _decode(response.read())

@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient, segment
+from p2pgrid.cli.flist_content import cat, export, extract
+from p2pgrid.cli.flist_reading import open_flist, read_file
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -21,13 +23,11 @@ from p2pgrid.cli.output import (
     print_json,
     print_table,
 )
-from p2pgrid.errors import BadInput
 from p2pgrid.flist.fl import TAG_CONFIG
-from p2pgrid.flist.fl_reader import Flist, decode_flist
+from p2pgrid.flist.fl_reader import decode_flist
 from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.listing import Listed, compare_trees, list_tree
 from p2pgrid.flist.tree import walk
-from p2pgrid.limits.chunks import FLIST_BYTES_MAX
 from p2pgrid.limits.control import FLISTS_LISTED, LISTED_MAX
 from p2pgrid.model.flist import flist_id
 from p2pgrid.units import format_bytes
@@ -43,7 +43,12 @@ def flist() -> None:
     Examples:
       p2pgrid flist convert docker-archive:web.tar --name web:1
       p2pgrid flist list
+      p2pgrid flist cat 3f9c/web:1 etc/os-release
     """
+
+
+for command in (cat, extract, export):
+    flist.add_command(command)
 
 
 @flist.command("convert", epilog=EXIT_STATUS)
@@ -270,28 +275,6 @@ def show(client: NodeClient, name: str, as_json: bool) -> None:
             "is here": "yes" if one["is_here"] else "no",
         }
     )
-
-
-def open_flist(client: NodeClient, name: str) -> Flist:
-    """The flist in a file of that name, or the one that the node knows by it.
-
-    Raises:
-        BadInput: the file cannot be read, or is no flist.
-        GridError: what the node says went wrong.
-    """
-    if Path(name).is_file():
-        return decode_flist(read_file(name))
-    data, _ = client.read(f"/flist-files/{segment(name)}")
-    return decode_flist(data)
-
-
-def read_file(name: str) -> bytes:
-    """What a file holds, and not much more than an flist may have. Raises BadInput."""
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(FLIST_BYTES_MAX + 1)
-    except OSError as error:
-        raise BadInput(f"cannot read {name}: {error.strerror}") from error
 
 
 def file_facts(data: bytes) -> dict[str, Any]:

@@ -28,7 +28,7 @@ Exit status:
 """
 """Appended to the help of every command."""
 
-_BYTE_PHASES = {"convert", "fetch", "unpack", "verify"}
+_BYTE_PHASES = {"convert", "export", "extract", "fetch", "unpack", "verify"}
 """Phases whose progress is counted in bytes; others count things."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -185,6 +185,13 @@ def follow(messages: Iterable[dict[str, Any]], *, as_json: bool, afterwards: str
 
 
 def _result_shown(messages: Iterable[dict[str, Any]]) -> Any:
+    with _bars_shown() as show:
+        return _result_of(messages, show)
+
+
+@contextmanager
+def _bars_shown() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Bars on the terminal for the block, one for each phase that is heard of."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -203,7 +210,20 @@ def _result_shown(messages: Iterable[dict[str, Any]]) -> Any:
                 tasks[phase] = bars.add_task(phase, total=total, amount="")
             bars.update(tasks[phase], completed=done, total=total, amount=progress_text(progress))
 
-        return _result_of(messages, show)
+        yield show
+
+
+@contextmanager
+def bar_shown(phase: str, *, as_json: bool) -> Iterator[Callable[[int, int], None]]:
+    """For work of the command itself: gives what hears (done, total), and shows it.
+
+    Quiet where `follow` is.
+    """
+    if as_json or not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    with _bars_shown() as show:
+        yield lambda done, total: show({"phase": phase, "done": done, "total": total})
 
 
 def progress_text(progress: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.fl import TAG_CONFIG, encode_flist
-from p2pgrid.flist.image_config import canonical_config, image_config, startup_toml
+from p2pgrid.flist.image_config import STARTUP_FILE, canonical_config, startup_pieces
 from p2pgrid.flist.layers import apply_layer, decompress
 from p2pgrid.flist.oci import VerifiedStream
 from p2pgrid.flist.packing import Packer
@@ -15,8 +15,6 @@ from p2pgrid.flist.tar import Stream
 from p2pgrid.flist.tree import Entry, ImageTree, walk
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, FlistId
-
-STARTUP_FILE = b".startup.toml"
 
 OnBytes = Callable[[int, int], None]
 """Hears (bytes read, bytes in all)."""
@@ -52,10 +50,10 @@ def convert_layers(image: LayeredImage, packer: Packer, on_bytes: OnBytes) -> tu
             _convert_layer(tree, counted, layer, packer)
         before = counted.count
     tree.begin_layer()
-    text = startup_toml(image_config(kept))
-    startup = Entry(mode=stat.S_IFREG | 0o644, size=len(text))
+    pieces = startup_pieces(kept)
+    startup = Entry(mode=stat.S_IFREG | 0o644, size=sum(map(len, pieces)))
     tree.add(STARTUP_FILE, startup)
-    packer.pack(startup, [text])
+    packer.pack(startup, pieces)
     return tree.root, kept
 
 

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 from p2pgrid.errors import BadImage, InvalidRecord
 from p2pgrid.flist.documents import mapping, parse_document, text, texts
+from p2pgrid.limits.chunks import CHUNK_BYTES
 from p2pgrid.limits.flist import IMAGE_CONFIG_ITEMS_MAX
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.workload import IpProtocol, Port
 
 ARCHITECTURE = "amd64"
 OPERATING_SYSTEM = "linux"
+STARTUP_FILE = b".startup.toml"
 _KEPT = (
     "Cmd",
     "Entrypoint",
@@ -94,6 +96,12 @@ def startup_toml(config: ImageConfig) -> bytes:
         *(f"{_key(name)} = {_quoted(value)}" for name, value in dict(config.env).items()),
     ]
     return ("\n".join(lines) + "\n").encode()
+
+
+def startup_pieces(kept: str) -> list[bytes]:
+    """The text of `.startup.toml` for what `canonical_config` gave, a block's bytes each."""
+    text = startup_toml(image_config(kept))
+    return [text[start : start + CHUNK_BYTES] for start in range(0, len(text), CHUNK_BYTES)]
 
 
 def _env(lines: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,7 @@
-"""Reads the blocks of a tree in the order in which they are unpacked, opened on all cores."""
+"""Reads the blocks of a tree in the order in which its files are read, opened on all cores.
+
+A block is expected once, where it occurs first. What occurs again later is read once more, alone.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -33,8 +36,10 @@ class BlockReader:
         )
         self._place = {wanted: place for place, wanted in enumerate(self._order)}
         self._total = sum(length for _, length in self._order)
+        self._next = 0
         self._done = 0
         self._ready: dict[_Wanted, bytearray] = {}
+        self._again: dict[_Wanted, bytearray] = {}
         self._get_many = get_many
         self._on_bytes = on_bytes
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
@@ -58,12 +63,19 @@ class BlockReader:
             BadImage: it is not what the flist says.
         """
         wanted = (block, length)
-        if wanted not in self._ready:
-            self._load(self._place[wanted])
+        place = self._place[wanted]
+        if place >= self._next:
+            self._load(place)
+        elif wanted not in self._ready:
+            if wanted not in self._again:
+                (blob,) = self._get_many([block.id])
+                self._again = {wanted: _open(wanted, blob)}
+            return self._again[wanted]
         return self._ready[wanted]
 
     def _load(self, start: int) -> None:
         batch = self._order[start : start + READ_BATCH_CHUNKS]
+        self._next = start + len(batch)
         blobs = self._get_many([block.id for block, _ in batch])
         self._ready = dict(zip(batch, self._pool.map(_open, batch, blobs), strict=True))
         self._done += sum(length for _, length in batch)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Protocol
 
 import trio
 
@@ -24,6 +23,7 @@ from p2pgrid.chunks.chunk_store import Blob, ChunkStore
 from p2pgrid.errors import BadImage, GridError, StoreFailed
 from p2pgrid.flist.convert import Converted, convert_layers, finish
 from p2pgrid.flist.directory import read_directory
+from p2pgrid.flist.fetching import Fetch, bring_blobs
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.fl_reader import Flist, decode_flist
 from p2pgrid.flist.image_config import image_config
@@ -63,26 +63,6 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-
-
-class Fetch(Protocol):
-    """What is needed from the exchange of chunks between peers."""
-
-    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
-        """A `.fl` file from one of `holders`. Raises NotFound, Unreachable."""
-        ...
-
-    async def fetch_chunks(
-        self,
-        wanted: Sequence[ChunkId],
-        holders: Sequence[NodeId],
-        on_progress: Callable[[int, int], None],
-    ) -> None:
-        """Bring chunks into our store; hears (chunks done, chunks in all).
-
-        Raises NotFound, Unreachable, StoreFailed.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +185,12 @@ class FlistService:
         """The tree of an flist that is here. Raises NotFound, BadImage."""
         data = await self._chunks.get_flist(flist)
         return await trio.to_thread.run_sync(decode_flist, data)
+
+    async def blobs(
+        self, chunks: Sequence[ChunkId], holders: Sequence[NodeId]
+    ) -> tuple[bytes, ...]:
+        """Chunks from here or from a holder. Raises NotFound, Unreachable, StoreFailed."""
+        return await bring_blobs(chunks, holders, self._chunks, self._fetch)
 
     async def verify(self, flist: FlistId, on_progress: OnProgress) -> Verdict:
         """Read and open every chunk of an flist that is here. Raises NotFound, BadImage."""

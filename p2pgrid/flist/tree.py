@@ -36,7 +36,9 @@ TIME_SECONDS_MAX = 2**33
 OWNER_MAX = 2**32 - 2
 """Largest user or group number; the next one means "do not change" to the kernel."""
 
-_WHITEOUT = b".wh."
+WHITEOUT = b".wh."
+"""How the names begin by which a layer removes what lower layers brought."""
+
 _WHITEOUT_META = b".wh..wh."
 _OPAQUE = b".wh..wh..opq"
 _KINDS = frozenset(
@@ -211,7 +213,7 @@ class ImageTree:
         if not names:
             self._replace_root(entry, path)
             return True
-        if self._has_whiteouts and names[-1].startswith(_WHITEOUT):
+        if self._has_whiteouts and names[-1].startswith(WHITEOUT):
             self._hide(names[:-1], names[-1])
             return False
         parent = self._parent(names[:-1], path)
@@ -296,7 +298,7 @@ class ImageTree:
             return
         if mark.startswith(_WHITEOUT_META):
             return  # bookkeeping of aufs
-        name = check_name(mark[len(_WHITEOUT) :])
+        name = check_name(mark[len(WHITEOUT) :])
         hidden = None if parent is None else parent.children.get(name)
         if parent is None or hidden is None:
             return

@@ -25,7 +25,7 @@ PlainBytes = Callable[[Block, int], bytes | bytearray]
 
 _PRIVATE = 0o700
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SECOND_NS = 1_000_000_000
 _DISK_BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system
 _NOT_LINKABLE = (errno.EMLINK, errno.ENAMETOOLONG)
@@ -43,10 +43,12 @@ def unpack(root: Entry, into: Path, plain_bytes: PlainBytes) -> None:
     """
     try:
         into.mkdir(_PRIVATE)
-        top = os.open(into, _DIRECTORY)
+        top = os.open(into, DIRECTORY)
         try:
-            _Writer(top, plain_bytes).fill(root, top, "")
-            _sync_file_system(top)
+            writer = TreeWriter(top, plain_bytes)
+            writer.fill(root, top)
+            writer.attributes(root, top)
+            sync_file_system(top)
         finally:
             os.close(top)
     except OSError as error:
@@ -72,28 +74,60 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-class _Writer:
+class TreeWriter:
+    """Writes a tree beneath an open directory that holds nothing of it yet."""
+
     def __init__(self, top: int, plain_bytes: PlainBytes) -> None:
+        self.left_out = 0
+        """Devices and sockets that could not be made, or are of no use."""
         self._top = top
         self._plain_bytes = plain_bytes
         self._is_root = os.geteuid() == 0
         self._written: dict[tuple[object, ...], bytes] = {}
         """Content and attributes of a file -> its path from the top."""
 
-    def fill(self, entry: Entry, directory: int, path: bytes | str) -> None:
-        """Write what is beneath a directory, then its own attributes."""
-        prefix = os.fsencode(path) + b"/" if path else b""
+    def fill(self, entry: Entry, directory: int, path: bytes = b"") -> None:
+        """Write what is beneath a directory, whose path from the top this is. Raises OSError."""
+        prefix = path + b"/" if path else b""
         for name, child in sorted(entry.children.items()):
             self._write(name, child, directory, prefix + name)
-        self._attributes(entry, directory)
+
+    def attributes(self, entry: Entry, descriptor: int) -> None:
+        """Give an open file or directory its owner, mode and time. Raises OSError."""
+        if self._is_root:
+            os.fchown(descriptor, entry.uid, entry.gid)
+        os.fchmod(descriptor, self.permissions(entry))  # after chown, which clears setuid
+        os.utime(descriptor, ns=_times(entry))
+
+    def permissions(self, entry: Entry) -> int:
+        """The bits that an entry gets."""
+        return stat.S_IMODE(entry.mode)
+
+    def make_directory(self, name: bytes, directory: int) -> None:
+        """Make it, for nobody else as long as it is filled. Raises OSError."""
+        os.mkdir(name, _PRIVATE, dir_fd=directory)
+
+    def make_way(self, name: bytes, directory: int) -> None:
+        """Called before anything but a directory gets a name. Raises OSError."""
+
+    def link_of(self, entry: Entry, path: bytes) -> bytes | None:
+        """The path of a file written before that this one may be a link of."""
+        if not entry.blocks:
+            return None
+        key = (tuple(entry.blocks), entry.mode, entry.uid, entry.gid, entry.mtime)
+        first = self._written.setdefault(key, path)
+        return None if first is path else first
 
     def _write(self, name: bytes, entry: Entry, directory: int, path: bytes) -> None:
+        if not entry.is_dir:
+            self.make_way(name, directory)
         match entry.kind:
             case stat.S_IFDIR:
-                os.mkdir(name, _PRIVATE, dir_fd=directory)
-                below = os.open(name, _DIRECTORY, dir_fd=directory)
+                self.make_directory(name, directory)
+                below = os.open(name, DIRECTORY, dir_fd=directory)
                 try:
                     self.fill(entry, below, path)
+                    self.attributes(entry, below)
                 finally:
                     os.close(below)
             case stat.S_IFREG:
@@ -108,15 +142,12 @@ class _Writer:
             case stat.S_IFCHR:
                 self._write_device(name, entry, directory)
             case _:
-                pass  # a socket is nothing without its program
+                self.left_out += 1  # a socket is nothing without its program
 
     def _link(self, name: bytes, entry: Entry, directory: int, path: bytes) -> bool:
         """Make it a link of an equal file; whether there was one."""
-        if not entry.blocks:
-            return False
-        key = (tuple(entry.blocks), entry.mode, entry.uid, entry.gid, entry.mtime)
-        first = self._written.setdefault(key, path)
-        if first is path:
+        first = self.link_of(entry, path)
+        if first is None:
             return False
         try:
             os.link(first, name, src_dir_fd=self._top, dst_dir_fd=directory, follow_symlinks=False)
@@ -135,24 +166,17 @@ class _Writer:
                 else:
                     _write_all(file, self._plain_bytes(block, length))
             os.ftruncate(file, entry.size)  # a hole at the end was only sought over
-            self._attributes(entry, file)
+            self.attributes(entry, file)
         finally:
             os.close(file)
 
     def _write_device(self, name: bytes, entry: Entry, directory: int) -> None:
-        if not self._is_root:
-            return
         try:
             os.mknod(name, entry.mode, entry.rdev, dir_fd=directory)
         except PermissionError:
-            return  # root of a container; the runtime makes devices of its own anyway
+            self.left_out += 1  # also for root of a container; runtimes make their own devices
+            return
         self._name_attributes(name, entry, directory)
-
-    def _attributes(self, entry: Entry, descriptor: int) -> None:
-        if self._is_root:
-            os.fchown(descriptor, entry.uid, entry.gid)
-        os.fchmod(descriptor, stat.S_IMODE(entry.mode))  # after chown, which clears setuid
-        os.utime(descriptor, ns=_times(entry))
 
     def _name_attributes(self, name: bytes, entry: Entry, directory: int) -> None:
         if self._is_root:
@@ -177,8 +201,11 @@ def _write_all(file: int, data: bytes | bytearray) -> None:
         view = view[os.write(file, view) :]
 
 
-def _sync_file_system(descriptor: int) -> None:
-    """Make thousands of new files durable at once; fsync of each would take minutes."""
+def sync_file_system(descriptor: int) -> None:
+    """Make thousands of new files durable at once; fsync of each would take minutes.
+
+    Raises OSError.
+    """
     if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
         raise OSError(ctypes.get_errno(), "syncfs failed")
 

@@ -5,10 +5,14 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.flist.blocks import decode_block
+from p2pgrid.flist.fetching import unpack_blobs
+from p2pgrid.flist.fl_reader import decode_flist
 from p2pgrid.flist.service import FlistService, LocalFlist
+from p2pgrid.limits.flist import READ_BATCH_CHUNKS
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import FlistId
-from tests.api.grid import ApiGrid, eventually
+from tests.api.grid import ApiGrid, Member, eventually, in_thread
 
 
 @pytest.fixture
@@ -88,6 +92,33 @@ async def test_a_name_that_is_not_ours_is_not_taken_back(
         await grid.node.post("/flists/names/withdraw", {"name": name})
     with pytest.raises(NotFound, match="this node publishes no"):
         await grid.consumer.post("/flists/names/withdraw", {"name": "web:1"})
+
+
+async def test_the_chunks_of_an_flist_are_given_in_one_answer(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree)
+    root = decode_flist(await grid.node.read(f"/flist-files/{made['flist']}")).root
+    (block,) = root.children[b"hello"].blocks
+    asked = {"flist": made["flist"], "chunks": [block.id.hex()] * 2}
+
+    data = await in_thread(lambda: grid.node.client.read_posted("/flists/blobs", asked))
+
+    first, second = unpack_blobs(data, 2)
+    assert decode_block(block, first, plain_bytes=5) == b"hello"
+    assert first == second
+
+
+async def test_chunks_that_cannot_be_given_are_refused(grid: ApiGrid) -> None:
+    async def ask(member: Member, *chunks: str) -> None:
+        await member.post("/flists/blobs", {"flist": "00" * 32, "chunks": chunks})
+
+    with pytest.raises(NotFound):
+        await ask(grid.node, "00" * 32)
+    with pytest.raises(BadInput, match="is the limit"):
+        await ask(grid.node, *["00" * 32] * (READ_BATCH_CHUNKS + 1))
+    with pytest.raises(BadInput, match="64 hex digits"):
+        await ask(grid.node, "00")
+    with pytest.raises(BadInput, match="light peer"):
+        await ask(grid.consumer, "00" * 32)
 
 
 async def test_every_chunk_of_an_flist_is_verified(grid: ApiGrid, tree: Path) -> None:

@@ -1,6 +1,6 @@
 """A node that gives the answers it was told to, and remembers what it was asked."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class FakeClient:
     def read(self, path: str, **query: Any) -> tuple[bytes, int]:
         log: bytes = self._answer(path, query)
         return log[query.get("offset", 0) :], len(log)
+
+    def read_posted(self, path: str, body: Any) -> bytes:
+        answer: bytes | Callable[[Any], bytes] = self._answer(path, body)
+        return answer if isinstance(answer, bytes) else answer(body)
 
     def _answer(self, path: str, said: dict[str, Any]) -> Any:
         self.calls.append((path, said))

@@ -54,6 +54,18 @@ def answer(body: bytes, status: str = "200 OK", *, length: int | None = None) ->
     return head.encode() + body
 
 
+def test_raw_bytes_are_posted_for(tmp_path: Path) -> None:
+    with answering(tmp_path, answer(b"\x00\xff")) as heard:
+        assert NodeClient(tmp_path).read_posted("/flists/blobs", {"a": 1}) == b"\x00\xff"
+
+    assert heard[0].startswith(b"POST /flists/blobs ")
+    assert heard[0].endswith(b'{"a": 1}')
+    cut = answer(b"x", length=2)
+    (tmp_path / "control.sock").unlink()
+    with answering(tmp_path, cut), pytest.raises(Unreachable):
+        NodeClient(tmp_path).read_posted("/flists/blobs", {})
+
+
 def chunked(*lines: bytes, is_whole: bool = True) -> bytes:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in lines)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from p2pgrid.cli.output import (
     age,
+    bar_shown,
     confirm,
     errors_shown,
     follow,
@@ -198,6 +199,19 @@ def test_on_a_terminal_progress_is_shown(monkeypatch: pytest.MonkeyPatch) -> Non
     assert follow(iter(MESSAGES), as_json=False, afterwards="") == {"id": "ab"}
 
     assert "asking nodes" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("as_json", "is_shown"), [(False, True), (True, False)])
+def test_work_of_the_command_itself_is_shown_likewise(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool, is_shown: bool
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    with bar_shown("extract", as_json=as_json) as on_bytes:
+        on_bytes(1024, 4096)
+
+    assert ("1 KiB of 4 KiB" in terminal.getvalue()) == is_shown
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.errors import BadImage
-from p2pgrid.flist.image_config import canonical_config, diff_ids, image_config, startup_toml
+from p2pgrid.flist.image_config import (
+    canonical_config,
+    diff_ids,
+    image_config,
+    startup_pieces,
+    startup_toml,
+)
+from p2pgrid.limits.chunks import CHUNK_BYTES
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.workload import IpProtocol, Port
 
@@ -121,3 +128,16 @@ def test_the_startup_file_says_the_same_to_rfs(argv: list[str], env: dict[str, s
 
 def test_without_a_command_the_startup_file_starts_a_shell() -> None:
     assert 'name = "/bin/sh"' in startup_toml(ImageConfig()).decode()
+
+
+def test_a_long_startup_file_is_made_of_blocks() -> None:
+    """One block holds no more; an image may have that many variables."""
+    config = {"Env": [f"A{n}={'x' * 1000}" for n in range(700)]}
+    kept = canonical_config(
+        json.dumps({"os": "linux", "architecture": "amd64", "config": config}).encode()
+    )
+
+    pieces = startup_pieces(kept)
+
+    assert [len(piece) for piece in pieces[:-1]] == [CHUNK_BYTES]
+    assert b"".join(pieces) == startup_toml(image_config(kept))

@@ -17,9 +17,12 @@ from tempfile import TemporaryDirectory
 import pytest
 import trio
 
+from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import NotFound
+from p2pgrid.flist.oci_archive import write_oci_archive
+from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.service import FlistService, Progress
-from p2pgrid.flist.tree import walk
+from p2pgrid.flist.tree import chunk_ids, walk
 from tests.flist.archives import (
     OCI_INDEX,
     device,
@@ -39,6 +42,10 @@ PASSWORD_HASH = "$2b$04$YGV0x1vlqIqsKQSEqbC5teRRFv9TYOSYFlmXkWWwcuirXbEPjoIxy"
 
 def ignore(progress: Progress) -> None:
     """For conversions whose progress is of no interest."""
+
+
+def quiet(done: int, total: int) -> None:
+    """Likewise."""
 
 
 def run(*command: str | Path) -> None:
@@ -272,6 +279,34 @@ async def test_the_tree_is_the_one_that_umoci_unpacks(
     ours = seen(image.root)
     del ours[".startup.toml"]
     assert ours == seen(bundle / "rootfs")
+
+
+@pytest.mark.root
+async def test_an_exported_flist_is_taken_by_skopeo_and_unpacked_by_umoci(
+    layout: Path, service: FlistService, chunks: MemoryChunkStore, canary: Path
+) -> None:
+    made = await service.convert(f"oci:{layout}", ignore)
+    found = await service.read(made.flist)
+    ids = chunk_ids(found.root)
+    blobs = dict(zip(ids, await chunks.get_many(ids), strict=True))
+
+    def export() -> None:
+        with (
+            BlockReader(found.root, lambda asked: [blobs[one] for one in asked], quiet) as reader,
+            (canary / "out.tar").open("wb") as file,
+        ):
+            write_oci_archive(file, found, "1", reader.plain_bytes)
+        copied = f"oci:{canary / 'copied'}:1"
+        run("skopeo", "copy", f"oci-archive:{canary / 'out.tar'}", copied)
+        for name, image in (("before", f"{layout}:latest"), ("after", f"{canary / 'copied'}:1")):
+            run("umoci", "unpack", "--image", image, canary / name)
+
+    await trio.to_thread.run_sync(export)
+    again = await service.convert(f"oci:{canary / 'copied'}:1", ignore)
+
+    before, after = (seen(canary / name / "rootfs") for name in ("before", "after"))
+    assert before == after
+    assert again.flist == made.flist
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from p2pgrid.flist.directory import read_directory
 from p2pgrid.flist.fl import encode_flist
 from p2pgrid.flist.packing import Packer
 from p2pgrid.flist.tree import Entry
-from p2pgrid.flist.unpack import unpack
+from p2pgrid.flist.unpack import TreeWriter, unpack
 from tests.flist.archives import Chunks, apply, hard_link, member, tar
 from tests.flist.trees import PLAIN, contents, plant
 
@@ -126,3 +126,20 @@ def test_sockets_are_left_out(tmp_path: Path) -> None:
         tree = read_directory(tmp_path, packer, lambda done, total: None)
 
     assert list(tree.root.children) == [b"file"]
+
+
+def test_a_directory_that_is_exchanged_for_a_link_is_not_entered(canary: Path) -> None:
+    """Whoever may write where a tree is unpacked still cannot lead it out of there."""
+
+    class Raced(TreeWriter):
+        def make_directory(self, name: bytes, directory: int) -> None:
+            os.symlink(canary.parent / "outside", name, dir_fd=directory)
+
+    tree, chunks = apply(tar(member("d/a", b"evil")))
+    (canary / "out").mkdir()
+    top = os.open(canary / "out", os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="Not a directory"):
+            Raced(top, chunks.plain).fill(tree.root, top)
+    finally:
+        os.close(top)

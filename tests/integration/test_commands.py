@@ -178,6 +178,18 @@ def test_images_that_are_broken_are_refused(grid: LiveGrid, tmp_path: Path) -> N
     assert "docker-archive" in unknown.stderr
 
 
+def test_what_an_image_holds_comes_out_of_the_grid(grid: LiveGrid, tmp_path: Path) -> None:
+    data, into, file = grid.nodes[1].data, tmp_path / "out", tmp_path / "web.tar"
+
+    users = p2pgrid(data, "flist", "cat", grid.image, "etc/passwd", check=True).stdout
+    told = p2pgrid(data, "flist", "extract", grid.image, str(into), "--json", check=True)
+    p2pgrid(data, "flist", "export", grid.image, str(file), check=True)
+    again = p2pgrid(data, "flist", "convert", f"oci-archive:{file}", "--json", check=True)
+
+    assert users == (into / "etc" / "passwd").read_text()
+    assert json.loads(again.stdout)["flist"] == json.loads(told.stdout)["flist"]
+
+
 def test_two_programs_never_share_a_directory(grid: LiveGrid) -> None:
     second = p2pgrid(grid.nodes[0].data, "node", "run")
 

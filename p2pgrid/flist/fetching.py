@@ -1,0 +1,71 @@
+"""What flists need of the exchange between peers, and chunks from wherever they are."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from p2pgrid.chunks.chunk_store import ChunkStore
+from p2pgrid.errors import NotFound, Unreachable
+from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
+
+_LENGTH_BYTES = 4
+
+
+class Fetch(Protocol):
+    """What is needed from the exchange of chunks between peers."""
+
+    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
+        """A `.fl` file from one of `holders`. Raises NotFound, Unreachable."""
+        ...
+
+    async def fetch_chunks(
+        self,
+        wanted: Sequence[ChunkId],
+        holders: Sequence[NodeId],
+        on_progress: Callable[[int, int], None],
+    ) -> None:
+        """Bring chunks into our store; hears (chunks done, chunks in all).
+
+        Raises NotFound, Unreachable, StoreFailed.
+        """
+        ...
+
+
+async def bring_blobs(
+    chunks: Sequence[ChunkId], holders: Sequence[NodeId], store: ChunkStore, fetch: Fetch
+) -> tuple[bytes, ...]:
+    """These chunks; those that are not in the store are fetched first, and stay as a cache.
+
+    All of them are held in memory.
+
+    Raises:
+        NotFound: no holder has one of them.
+        Unreachable: no holder answers.
+        StoreFailed: the disk refused.
+    """
+    with store.hold(chunks):
+        missing = [chunk for chunk in dict.fromkeys(chunks) if not store.has(chunk)]
+        if missing:
+            await fetch.fetch_chunks(missing, holders, lambda *_: None)
+        found = await store.get_many(chunks)
+    blobs = tuple(blob for blob in found if blob is not None)
+    if len(blobs) != len(chunks):
+        lost = next(chunk for chunk, blob in zip(chunks, found, strict=True) if blob is None)
+        raise NotFound(f"chunk {short(lost)} cannot be read; ask once more")
+    return blobs
+
+
+def pack_blobs(blobs: Sequence[bytes]) -> bytes:
+    """Blobs in one piece, each after its length, for `unpack_blobs`."""
+    return b"".join(len(blob).to_bytes(_LENGTH_BYTES, "big") + blob for blob in blobs)
+
+
+def unpack_blobs(data: bytes, count: int) -> list[bytes]:
+    """The `count` blobs of an answer. Raises Unreachable where it was cut off."""
+    blobs, at = [], 0
+    for _ in range(count):
+        start = at + _LENGTH_BYTES
+        at = start + int.from_bytes(data[at:start], "big")
+        blobs.append(data[start:at])
+    if at != len(data):
+        raise Unreachable("the answer of the node is cut off")
+    return blobs
