@@ -79,3 +79,6 @@ LIAR_BACK_OFF_MS_MIN = 30 * SECOND_MS
 
 CURSOR_TRUST_MS = 900 * SECOND_MS
 """How long news are enough: what was refused for its time and is right now comes after it."""
+
+RANGE_PROOF_PARTS_MAX = 1024
+"""Parts of one range proof: a 16th of 100,000 ids; at most 2 MiB, and 200 kB as a rule."""
