@@ -74,6 +74,13 @@ def test_a_session_goes_on_with_the_set_as_it_was() -> None:
     assert symbols(server, PEER, 1, b"", 5) == symbols(still, PEER, 1, b"", 5)
 
 
+def test_every_pull_has_symbols_of_its_own() -> None:
+    server = numbered(*range(50))
+    nonces = [bytes([number]) * 8 for number in range(5)]
+    answers = {symbols(server, nonce, 0, nonce) for nonce in nonces}
+    assert len(answers) == len(nonces)
+
+
 def test_a_peer_has_to_wait_for_the_next_session() -> None:
     server = numbered(1, 2, 3)
     assert symbols(server, PEER, 0)

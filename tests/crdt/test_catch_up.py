@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from p2pgrid.crdt import catch_up
+from p2pgrid.crdt import catch_up, searches
 from p2pgrid.crdt.catch_up import CatchUp, Outcome, Rhythm
 from p2pgrid.crdt.reconcile import NO_CURSOR
 from p2pgrid.limits.crdt import LIAR_BACK_OFF_MS_MIN, PULL_BACK_OFF_MS_MAX
@@ -67,20 +67,17 @@ def test_random_pulls_come_faster_at_first() -> None:
     [(Outcome.FAILED, RHYTHM.back_off_ms_min), (Outcome.LIED, LIAR_BACK_OFF_MS_MIN)],
 )
 def test_a_peer_that_fails_waits_longer_each_time(outcome: Outcome, first_ms: int) -> None:
-    plan, now_ms, waits = plan_of(), 0, []
-    for _ in range(12):
+    plan, now_ms = plan_of(), 0
+    for number in range(12):
         plan.nudge(A)
         assert plan.due(now_ms) == [A]
         plan.ended(A, outcome, now_ms)
-        plan.nudge(A)
-        assert plan.due(now_ms) == []
-        plan.peer_down(A)
-        plan.peer_up(A)
+        plan.peer_up(A)  # to come up again is no way around it
         plan.peer_down(A)
         plan.nudge(A)
-        waits.append(plan.wake_at() - now_ms if plan.wake_at() > now_ms else 0)
-        now_ms += min(first_ms << len(waits) - 1, PULL_BACK_OFF_MS_MAX)
-    plan.nudge(A)
+        wait_ms = min(first_ms << number, PULL_BACK_OFF_MS_MAX)
+        assert plan.due(now_ms + wait_ms - 1) == []
+        now_ms += wait_ms
     assert plan.due(now_ms) == [A]
     plan.ended(A, Outcome.LEVEL, now_ms)
     plan.nudge(A)
@@ -130,6 +127,20 @@ def test_what_is_wanted_again_is_no_news_so_whole_sets_are_compared() -> None:
     asker.unwanted.discard(refused)
     run(asker, server, plan.begin(A, asker.ids, asker.unwanted, 1))
     assert refused in asker.ids
+
+
+def test_a_pull_that_took_a_part_only_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "RECONCILE_MISSING_MAX", 100)
+    server, asker, plan = numbered(*range(250)), Shelf(), plan_of(A)
+    cursors = []
+    for now_ms in (0, 1000, 2000):
+        assert plan.due(now_ms) == [A]
+        pull = run(asker, server, plan.begin(A, asker.ids, asker.unwanted, now_ms))
+        plan.ended(A, Outcome.MORE if pull.is_partial else Outcome.LEVEL, now_ms, pull)
+        cursors.append(plan.begin(A, asker.ids, asker.unwanted, now_ms).cursor)
+    assert cursors[:2] == [NO_CURSOR, NO_CURSOR]
+    assert cursors[2].offset == 250
+    assert asker.records == server.records
 
 
 def test_so_many_peers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,23 +2,28 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pgrid.crdt import answerer, reconcile, searches
 from p2pgrid.crdt.messages import (
+    Compare,
     Compared,
     Cuts,
     Differs,
     Equal,
     Fetch,
+    FetchShort,
     ListIds,
     News,
     Records,
     Request,
+    Stream,
 )
 from p2pgrid.crdt.reconcile import Cursor, Pull
+from p2pgrid.crdt.short_hash import Words
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.errors import BrokenProtocol, PeerError
 from p2pgrid.limits import wire as limits
@@ -186,6 +191,62 @@ def test_hints_that_happen_to_be_equal_hide_nothing(monkeypatch: pytest.MonkeyPa
     exchange.receive(differs(server.answerer.answer(PEER, request, 0)))
     run(asker, server, exchange)
     assert asker.records == server.records
+
+
+def questions_of(asker: Shelf, server: Shelf) -> tuple[set[type], int]:
+    """Pull; give the kinds of questions, and the bytes that were neither ids nor records."""
+    exchange, asked, sent = asker.pull(), set[type](), 0
+    while (request := exchange.next_request()) is not None:
+        asked.add(type(decode(Request, request).question))
+        reply = server.answerer.answer(PEER, request, 0)
+        records = exchange.receive(reply)
+        sent += len(request) + len(reply) - sum(map(len, records))
+        asker.take(records)
+    return asked, sent
+
+
+@pytest.mark.parametrize("count", [10, 100, 1000])
+def test_a_difference_costs_45_bytes_at_most(count: int) -> None:
+    """In the mean of some pulls, half of the differences on each side."""
+    total = 0
+    for seed in range(5):
+        chosen = random.Random(seed)
+        both = [chosen.randbytes(8) for _ in range(5000)]
+        asker, server = (
+            Shelf(*both, *(chosen.randbytes(8) for _ in range(count // 2)), seed=seed + other)
+            for other in (0, 100)
+        )
+        asked, sent = questions_of(asker, server)
+        assert asked == {Compare, Stream, FetchShort}
+        assert server.records.keys() <= asker.records.keys()
+        total += sent
+    assert total / (5 * count) <= 45
+
+
+def no_key(packed: bytes, _key: bytes) -> Words:
+    """Short hashes that anybody can compute before: the first 8 bytes."""
+    return np.frombuffer(packed, "<u8").reshape(-1, 4)[:, 0].copy()
+
+
+@pytest.mark.parametrize("is_keyed", [True, False])
+def test_crafted_ids_jam_symbols_only_where_there_is_no_key(
+    is_keyed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs of ids that share 8 bytes can be made; by a key nobody knows they are unlike."""
+    if not is_keyed:
+        monkeypatch.setattr(searches, "short_hashes", no_key)
+        monkeypatch.setattr(answerer, "short_hashes", no_key)
+    chosen = random.Random(4)
+    both = [chosen.randbytes(8) for _ in range(3000)]
+    asker, server = Shelf(*both), Shelf(*both, b"a victim's")
+    for number in range(20):
+        half = chosen.randbytes(8)
+        for part in range(2):
+            server.put(b"crafted %d" % (2 * number + part), half + chosen.randbytes(24))
+    asked, _ = questions_of(asker, server)
+    has_all = set(server.records.values()) <= set(asker.records.values())
+    assert (ListIds not in asked and has_all) is is_keyed
+    assert b"a victim's" in asker.records.values()
 
 
 # --- hostile --------------------------------------------------------------------------------------

@@ -83,6 +83,14 @@ def test_a_hash_is_neither_a_sum_nor_a_xor() -> None:
     assert HashTrie([a, b]).root() != HashTrie([c, d]).root()
 
 
+def test_ids_are_no_hashes_of_children() -> None:
+    """Otherwise eight ids could be made that pass for sixteen parts."""
+    ids = [bytes([number]) * 32 for number in range(8)]
+    packed = b"".join(ids)
+    children = [packed[place : place + 16] for place in range(0, 256, 16)]
+    assert leaf_digest(ids) != inner_digest(children)
+
+
 def test_what_is_no_id_is_not_in_it() -> None:
     trie = HashTrie([bytes(32)])
     assert bytes(31) not in trie
