@@ -58,6 +58,7 @@ from p2pgrid.model.reservation import (
     Signer,
 )
 from p2pgrid.model.workload import Container, Port, Volume
+from p2pgrid.net.spread_messages import Announce, Pull
 from p2pgrid.units import MIB
 
 Values = SearchStrategy[Any]
@@ -113,6 +114,8 @@ _places: dict[str, Values] = {
     "path": st.lists(ids, max_size=8).map(tuple),
 }
 
+_item_ids = st.lists(st.binary(min_size=8, max_size=8), max_size=3).map(tuple)
+
 FIELDS: dict[type, dict[str, Values]] = {
     Location: {
         "latitude_microdegrees": st.integers(0, LATITUDE_SPAN_MICRODEGREES),
@@ -126,6 +129,8 @@ FIELDS: dict[type, dict[str, Values]] = {
         "title": _flist_names,
         "tag": st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", fullmatch=True),
     },
+    Announce: {"ids": _item_ids},
+    Pull: {"ids": _item_ids},
     PricingPolicy: {"tft_usd": some_amounts, "farm_permille": st.integers(0, 1000)},
     FarmingPolicy: {"period_seconds": some_amounts},
     Transfer: {

@@ -24,7 +24,10 @@ from p2pgrid.units import format_bytes
 )
 @click.argument("scenario")
 @click.option("--nodes", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True,
+    help="What decides every chance of the run.",
+)  # fmt: skip
 @click.option(
     "--hours", type=click.FloatRange(0, min_open=True), help="For how long records change."
 )
@@ -44,10 +47,11 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Show how a whole grid behaves; no node needs to run.
+    """Show how grids of many nodes behave, with faults.
 
-    The program's own view, pace and reconciliation run for every node, under one seeded
-    scheduler. The same seed gives the same run, which its digest shows.
+    No node needs to run. The program's own view, pace and reconciliation run for
+    every node, under one seeded scheduler. The same seed gives the same run, which
+    its digest shows.
 
     \b
     Examples:

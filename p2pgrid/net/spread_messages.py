@@ -118,7 +118,7 @@ SpreadMessage = Topics | Push | Announce | Pull | Graft | Prune
 
 
 @dataclass(frozen=True, slots=True)
-class _Packet:
+class _SpreadPacket:
     """A union travels as a field of a record."""
 
     message: SpreadMessage
@@ -126,7 +126,7 @@ class _Packet:
 
 def spread_bytes(message: SpreadMessage) -> bytes:
     """What to write for one message."""
-    return frame(encode(_Packet(message)), bytes_max=GOSSIP_FRAME_BYTES_MAX)
+    return frame(encode(_SpreadPacket(message)), bytes_max=GOSSIP_FRAME_BYTES_MAX)
 
 
 class SpreadReader:
@@ -143,7 +143,7 @@ class SpreadReader:
         """
         try:
             return [
-                decode(_Packet, payload, bytes_max=GOSSIP_FRAME_BYTES_MAX).message
+                decode(_SpreadPacket, payload, bytes_max=GOSSIP_FRAME_BYTES_MAX).message
                 for payload in self._frames.feed(data)
             ]
         except (MalformedRecord, InvalidRecord) as error:
