@@ -58,7 +58,6 @@ TESTED_ELSEWHERE = {
     "simulation/coroutines.py": "simulation/test_scenarios.py",
     "simulation/liars.py": "simulation/test_scenarios.py",
     "simulation/node.py": "simulation/test_scenarios.py",
-    "plots/figure.py": "simulation/test_pictures.py",
     "simulation/result.py": "simulation/test_scenarios.py",
     "simulation/run.py": "simulation/test_scenarios.py",
     "simulation/world.py": "simulation/test_scenarios.py",
