@@ -48,7 +48,6 @@ TESTED_ELSEWHERE = {
     "ledger/spending.py": "ledger/test_service.py",
     "model/certificate.py": "ledger/test_certificate.py",
     "net/address_book.py": "net/test_address.py",
-    "net/catching_up.py": "explorer/test_service.py",
     "net/bulk_socket.py": "contracts/test_network.py",
     "net/inbox.py": "contracts/test_network.py",
     "net/libp2p*.py": "contracts/test_network.py",

@@ -94,10 +94,14 @@ class Pull:
         self._lacking: list[bytes] = []
         self._are_short = False
         self._news_pages = 0
+        self._has_gaps = False
+        """Whether records that were named did not come: dropped meanwhile, or a session ended."""
+        self._is_whole = False
+        """Whether it looks at all that the peer has."""
         self.cursor = cursor
         """Where to go on once this pull is over; what is left out comes by a whole comparison."""
         self.is_compared = False
-        """Whether all that the peer has was looked at, not only its news."""
+        """Whether all that the peer has was looked at and is here, not only its news."""
         self.is_partial = False
         """Whether the peer has more than one pull takes, so pull again."""
 
@@ -149,7 +153,8 @@ class Pull:
         if isinstance(result, Equal):
             self.is_compared = True
         elif not (self._is_trusted and has_read_all):
-            self.is_compared = True
+            self._is_whole = True
+            self._has_gaps = False  # a gap in the news is a record that was dropped since
             self._go_on(begin_search(self._ours, result))
 
     def _take_news(self, news: News) -> None:
@@ -177,14 +182,19 @@ class Pull:
         self.is_partial = step.is_partial
         if self._lacking:
             self._phase = _Phase.FETCH
+        else:
+            self.is_compared = True
 
     def _take_records(self, reply: Records) -> tuple[bytes, ...]:
         asked = min(len(self._lacking), RECONCILE_FETCH_IDS_MAX)
         require(1 <= reply.covered <= asked, "an answer that covers some of what was asked for")
         require(len(reply.records) <= reply.covered * FETCH_MATCHES_MAX, "few records for a name")
         del self._lacking[: reply.covered]
+        self._has_gaps |= len(reply.records) < reply.covered
         if self._lacking:
             self._phase = _Phase.FETCH
-        elif not self.is_compared:
+        elif not self._is_whole:
             self._phase = self._phase_after_news()
+        else:
+            self.is_compared = not self._has_gaps
         return reply.records

@@ -27,6 +27,7 @@ from p2pgrid.crdt.short_hash import Words
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.errors import BrokenProtocol, PeerError
 from p2pgrid.limits import wire as limits
+from p2pgrid.limits.crdt import SESSION_INTERVAL_MS
 from p2pgrid.wire.codec import decode, encode
 from tests.crdt.replicas import PEER, Shelf, numbered, run
 
@@ -162,8 +163,21 @@ def test_unwanted_ids_are_not_fetched(shared: int) -> None:
 def test_a_record_that_is_gone_meanwhile_is_left_out() -> None:
     server, asker = numbered(1, 2, 3), Shelf()
     del server.records[next(iter(server.ids))]
-    run(asker, server)
+    exchange = run(asker, server)
     assert asker.records == server.records
+    assert not exchange.is_compared
+
+
+def test_a_session_that_ends_too_soon_leaves_the_sets_to_be_compared_again() -> None:
+    server, asker = numbered(*range(3000)), numbered(*range(20, 3020))
+    exchange = asker.pull()
+    while (request := exchange.next_request()) is not None:
+        if isinstance(decode(Request, request).question, FetchShort):
+            server.answerer._sessions.clear()
+        asker.take(exchange.receive(server.answerer.answer(PEER, request, 0)))
+    assert not exchange.is_compared
+    assert run(asker, server, now_ms=SESSION_INTERVAL_MS).is_compared
+    assert server.records.keys() <= asker.records.keys()
 
 
 def test_who_gets_no_session_lists_instead(monkeypatch: pytest.MonkeyPatch) -> None:
