@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_fields, print_json
+from p2pgrid.limits.simulation import CHANGES_PER_HOUR
 from p2pgrid.plots.figure import check_picture
 from p2pgrid.simulation.pictures import draw
 from p2pgrid.simulation.result import Result
@@ -33,6 +34,13 @@ from p2pgrid.units import format_bytes
 )
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="The same in minutes.")
 @click.option(
+    "--changes-per-hour",
+    type=click.FloatRange(0, min_open=True),
+    default=CHANGES_PER_HOUR,
+    show_default=True,
+    help="Of each node, on average.",
+)
+@click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw the run to this file, .png or .svg.",
@@ -44,6 +52,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     seed: int,
     hours: float | None,
     minutes: float | None,
+    changes_per_hour: float,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -66,7 +75,14 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
         if plot is not None:
             check_picture(plot)
         with _progress(f"{scenario}, {nodes} nodes", is_shown=not as_json) as tell:
-            result = run_scenario(scenario, nodes=nodes, seed=seed, minutes=wanted, tell=tell)
+            result = run_scenario(
+                scenario,
+                nodes=nodes,
+                seed=seed,
+                minutes=wanted,
+                changes_per_hour=changes_per_hour,
+                tell=tell,
+            )
         if plot is not None:
             draw(result, plot)
     if as_json:
@@ -86,6 +102,7 @@ def fields_of(result: Result) -> dict[str, str]:
     return {
         "scenario": f"{result.scenario}, {result.nodes} nodes, {result.minutes:g} min of changes, "
         f"seed {result.seed}",
+        "load": f"{result.changes_per_hour:g} changes an hour of each node",
         "records": f"{result.records}; {result.reached_permille / 10:.1f} % of deliveries made",
         "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
         "copies": f"{result.copies:.2f} of each record at each node",

@@ -24,8 +24,9 @@ DUPLICATED = 0.01
 CLOCK_SKEW_MS_MAX = 10 * 60 * 1000
 """Clocks of honest nodes are wrong by up to so much, either way."""
 
-CHANGE_SECONDS = 900.0
-"""Between two changes of a node that are worth a record, on average: what the design assumes."""
+CHANGES_PER_HOUR = 1.0
+"""Of one node, that are worth a record: a reservation begins or ends. It announces itself four
+times a day besides."""
 
 MEMBERS_OUTBOUND = 6
 """Neighbours that each node dials; as many dial it, on average."""

@@ -8,6 +8,7 @@ Graft           push me whatever is new from now on
 Prune           announce it to me instead
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -112,6 +113,25 @@ class Graft:
 @dataclass(frozen=True, slots=True)
 class Prune:
     """It is no longer."""
+
+
+def batches_of(items: tuple[Item, ...]) -> Iterator[tuple[Item, ...]]:
+    """Items in order, each batch within the limits of a Push."""
+    start, size = 0, 0
+    for at, item in enumerate(items):
+        is_full = at - start >= GOSSIP_BATCH_ITEMS_MAX
+        if at > start and (is_full or size + len(item.data) > GOSSIP_BATCH_BYTES_MAX):
+            yield items[start:at]
+            start, size = at, 0
+        size += len(item.data)
+    if start < len(items):
+        yield items[start:]
+
+
+def parts_of(ids: Sequence[bytes]) -> list[tuple[bytes, ...]]:
+    """Ids in order, each part within the limits of an Announce or a Pull."""
+    step = GOSSIP_IDS_PER_MESSAGE_MAX
+    return [tuple(ids[start : start + step]) for start in range(0, len(ids), step)]
 
 
 SpreadMessage = Topics | Push | Announce | Pull | Graft | Prune

@@ -29,11 +29,9 @@ from p2pgrid.limits.net import (
 from p2pgrid.limits.spreading import (
     GOSSIP_ANNOUNCE_SECONDS,
     GOSSIP_BATCH_BYTES_MAX,
-    GOSSIP_BATCH_ITEMS_MAX,
     GOSSIP_FLUSH_SECONDS,
     GOSSIP_GIVEN_BURST_BYTES,
     GOSSIP_GIVEN_BYTES_PER_SECOND,
-    GOSSIP_IDS_PER_MESSAGE_MAX,
     GOSSIP_KEPT_BYTES_MAX,
     GOSSIP_LISTENERS_MAX,
     GOSSIP_PENDING_BYTES_MAX,
@@ -54,7 +52,9 @@ from p2pgrid.net.spread_messages import (
     Push,
     SpreadMessage,
     Topics,
+    batches_of,
     item_id,
+    parts_of,
 )
 from p2pgrid.net.wanted import Wanted, Wish
 
@@ -131,14 +131,15 @@ class Router:
         """Ids to announce, with the topic and those who need not be told."""
         self._knowers: dict[bytes, list[NodeId]] = {}
         self._announce_at = inf
+        self._flush_at = inf
+        """The earliest `flush_at` of all peers, or before it."""
         self._wanted = Wanted()
         self._promoted_at = -inf
 
     @property
     def wake_at(self) -> float:
-        """When `tick` is wanted next; inf for never."""
-        flush = min((peer.flush_at for peer in self._peers.values()), default=inf)
-        return min(self._wanted.due_at, flush, self._announce_at)
+        """When `tick` is wanted next, or before it; inf for never."""
+        return min(self._wanted.due_at, self._flush_at, self._announce_at)
 
     def providers(self) -> tuple[NodeId, ...]:
         """Who pushes to us, as far as we asked."""
@@ -184,10 +185,10 @@ class Router:
         if peer is None:
             return []
         match message:
-            case Push(items):
-                return self._take(name, peer, items, judge, now)
             case Announce(ids):
                 self._hear(name, ids, now)
+            case Push(items):
+                return self._take(name, peer, items, judge, now)
             case Pull(ids):
                 return self._give(name, peer, ids, now)
             case Graft():
@@ -201,9 +202,11 @@ class Router:
     def tick(self, now: float) -> list[Effect]:
         """Do what is due."""
         effects: list[Effect] = []
-        for name, peer in self._peers.items():
-            if peer.flush_at <= now:
-                effects += self._flush(name, peer, now)
+        if self._flush_at <= now:
+            for name, peer in self._peers.items():
+                if peer.flush_at <= now:
+                    effects += self._flush(name, peer, now)
+            self._flush_at = min((peer.flush_at for peer in self._peers.values()), default=inf)
         if self._announce_at <= now:
             effects += self._announce()
         if self._wanted.due_at <= now:
@@ -271,6 +274,7 @@ class Router:
         if is_idle or peer.pending_bytes >= GOSSIP_BATCH_BYTES_MAX:
             return self._flush(name, peer, now)
         peer.flush_at = min(peer.flush_at, peer.flushed_at + GOSSIP_FLUSH_SECONDS)
+        self._flush_at = min(self._flush_at, peer.flush_at)
         return []
 
     def _flush(self, name: NodeId, peer: _Peer, now: float) -> list[Effect]:
@@ -279,7 +283,7 @@ class Router:
         peer.pending_bytes = 0
         peer.flushed_at = now
         peer.flush_at = inf
-        return [Send(name, Push(batch)) for batch in _batches(items)]
+        return [Send(name, Push(batch)) for batch in batches_of(items)]
 
     # --- ids --------------------------------------------------------------------------------------
 
@@ -287,13 +291,19 @@ class Router:
         news, self._news, self._knowers = self._news, [], {}
         self._announce_at = inf
         effects: list[Effect] = []
+        told: dict[tuple[bytes, ...], list[Announce]] = {}
         for name, peer in self._peers.items():
             if peer.is_listener:
                 continue
-            ids = [
-                key for key, topic, knowers in news if topic in peer.topics and name not in knowers
-            ]
-            effects += [Send(name, Announce(part)) for part in _parts(ids)]
+            topics = peer.topics
+            ids = tuple(
+                [key for key, topic, knowers in news if topic in topics and name not in knowers]
+            )
+            if ids:  # most peers are told the same
+                messages = told.get(ids)
+                if messages is None:
+                    messages = told[ids] = [Announce(part) for part in parts_of(ids)]
+                effects += [Send(name, message) for message in messages]
         return effects
 
     def _hear(self, name: NodeId, ids: tuple[bytes, ...], now: float) -> None:
@@ -305,7 +315,7 @@ class Router:
 
     def _pull(self, now: float) -> list[Effect]:
         asked = self._wanted.pull(self._peers, now)
-        return [Send(name, Pull(part)) for name, ids in asked.items() for part in _parts(ids)]
+        return [Send(name, Pull(part)) for name, ids in asked.items() for part in parts_of(ids)]
 
     def _give(self, name: NodeId, peer: _Peer, ids: tuple[bytes, ...], now: float) -> list[Effect]:
         effects: list[Effect] = []
@@ -374,21 +384,3 @@ class Router:
             del self._seen[key]
             old = self._kept.pop(key, None)
             self._kept_bytes -= len(old.data) if old is not None else 0
-
-
-def _batches(items: tuple[Item, ...]) -> Iterable[tuple[Item, ...]]:
-    """In order, each within the limits of a Push."""
-    start, size = 0, 0
-    for at, item in enumerate(items):
-        is_full = at - start >= GOSSIP_BATCH_ITEMS_MAX
-        if at > start and (is_full or size + len(item.data) > GOSSIP_BATCH_BYTES_MAX):
-            yield items[start:at]
-            start, size = at, 0
-        size += len(item.data)
-    if start < len(items):
-        yield items[start:]
-
-
-def _parts(ids: list[bytes]) -> Iterable[tuple[bytes, ...]]:
-    step = GOSSIP_IDS_PER_MESSAGE_MAX
-    return [tuple(ids[start : start + step]) for start in range(0, len(ids), step)]

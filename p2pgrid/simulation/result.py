@@ -25,6 +25,8 @@ class Result:
     seed: int
     minutes: float
     """For how long records changed."""
+    changes_per_hour: float
+    """Of each node, on average, during that time."""
     model: str
     """`cores`: the program's own; `columns`: arrays that follow the same rules."""
     records: int

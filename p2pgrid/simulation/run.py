@@ -40,7 +40,7 @@ class Run:
             self.violations.append(Violation(rule, scheduler.seed, round(scheduler.now, 3)))
 
     def change(self, seconds: float) -> None:
-        """Let nodes take and lose reservations for so long, at the rate that the design assumes."""
+        """Let nodes take and lose reservations for so long, at the rate of the setting."""
         world, random = self.world, self.world.scheduler.random_of("changes")
         end = world.scheduler.now + seconds
         world.is_measuring = True
@@ -78,7 +78,7 @@ class Run:
         self._versions[key] = version
 
     def _plan_change(self, node: Node, random: Random, end: float) -> None:
-        pause = random.expovariate(1.0 / limits.CHANGE_SECONDS)
+        pause = random.expovariate(self.world.setting.changes_per_hour / 3600)
         if self.world.scheduler.now + pause < end:
             self.world.scheduler.after(pause, self._change, node, random, end)
 

@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from p2pgrid.errors import BadInput
 from p2pgrid.explorer.records import QUOTAS
@@ -31,12 +31,13 @@ class Scenario:
     play: Callable[[Setting, float, Callable[[float], None], Grid], Run]
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - one for each option of the command
     name: str,
     *,
     nodes: int,
     seed: int,
     minutes: float | None = None,
+    changes_per_hour: float = limits.CHANGES_PER_HOUR,
     tell: Callable[[float], None] = lambda _share: None,
     grid: Grid = World,
 ) -> Result:
@@ -47,6 +48,7 @@ def simulate(
         nodes: how many.
         seed: everything follows from it.
         minutes: for how long records change; None: as long as the scenario needs.
+        changes_per_hour: of each node, on average.
         tell: called with the share that is done.
         grid: the rules of the grid; tests break one.
 
@@ -59,9 +61,10 @@ def simulate(
         raise BadInput(f"{name} takes {limits.NODES_MIN} to {limits.REAL_NODES_MAX} nodes")
     scenario = SCENARIOS[name]
     minutes = scenario.minutes if minutes is None else minutes
+    setting = Setting(nodes=nodes, seed=seed, changes_per_hour=changes_per_hour)
     wall, cpu = time.perf_counter(), time.process_time()
     with _without_collection():
-        run = scenario.play(Setting(nodes=nodes, seed=seed), minutes, tell, grid)
+        run = scenario.play(setting, minutes, tell, grid)
         result = _result_of(run, name)
     result.wall_seconds = time.perf_counter() - wall
     result.cpu_seconds = time.process_time() - cpu
@@ -95,6 +98,7 @@ def _result_of(run: Run, name: str) -> Result:
         nodes=count,
         seed=world.setting.seed,
         minutes=run.minutes,
+        changes_per_hour=world.setting.changes_per_hour,
         model="cores",
         records=world.measured_records,
         reach_seconds=percentiles(world.delays),
@@ -122,8 +126,7 @@ def _converge(setting: Setting, minutes: float, tell: Callable[[float], None], g
 
 def _churn(setting: Setting, minutes: float, tell: Callable[[float], None], grid: Grid) -> Run:
     """Nodes lose power in the midst of writing, and come back with what their disks kept."""
-    setting = Setting(nodes=setting.nodes, seed=setting.seed, has_disks=True)
-    world = grid(setting, lambda _: Node)
+    world = grid(replace(setting, has_disks=True), lambda _: Node)
     run = _begun(world, minutes, tell)
     random = world.scheduler.random_of("churn")
     end = 60 * minutes
@@ -205,7 +208,7 @@ def _flood(setting: Setting, minutes: float, tell: Callable[[float], None], grid
         kind: Quota(room if kind in _NODE_KINDS else quota.registers_max, quota.memory_bytes_max)
         for kind, quota in QUOTAS.items()
     }
-    setting = Setting(nodes=setting.nodes, seed=setting.seed, quotas=quotas)
+    setting = replace(setting, quotas=quotas)
     world = grid(setting, lambda number: kinds[number // each] if number < 4 * each else Node)
     run = _begun(world, minutes, tell)
     run.change(60 * minutes)

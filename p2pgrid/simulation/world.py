@@ -20,6 +20,7 @@ from p2pgrid.explorer.shelf import Quota
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.net import DISCOVERY_RETRY_SECONDS_MAX
 from p2pgrid.limits.simulation import (
+    CHANGES_PER_HOUR,
     CLOCK_SKEW_MS_MAX,
     HOP_SECONDS,
     MEMBERS_OUTBOUND,
@@ -45,6 +46,7 @@ from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import Signed, sign
 
 NETWORK = NetworkId(blake2b(b"simulated grid", digest_size=16).digest())
+_LOSSY = (Push, Announce, Pull)
 _START_MS = 1_800_000_000_000
 """What a right clock says when a run begins."""
 _SMALL_BYTES = 8
@@ -59,6 +61,8 @@ class Setting:
 
     nodes: int
     seed: int
+    changes_per_hour: float = CHANGES_PER_HOUR
+    """Of each node, on average, while there are changes."""
     faults: Faults = Faults()  # noqa: RUF009 - frozen
     has_disks: bool = False
     """Whether nodes may die, and keep what their disks kept."""
@@ -218,28 +222,28 @@ class World:
 
         Streams keep what they carry: only records and ids are lost, as when a queue is full.
         """
-        number = self._number_of[target]
+        number, wires, kind = self._number_of[target], self.wires, type(message)
         size = _SMALL_BYTES
-        if isinstance(message, Push):
-            size += sum(len(item.data) + _ITEM_BYTES for item in message.items)
-            self.copies += sum(item.data in self._measured for item in message.items)
-        elif isinstance(message, Announce | Pull):
+        if isinstance(message, Announce | Pull):
             size += len(message.ids) * _ID_BYTES
+        elif isinstance(message, Push):
+            for item in message.items:
+                size += len(item.data) + _ITEM_BYTES
+                self.copies += item.data in self._measured
         self.gossip_bytes += size + MESSAGE_OVERHEAD_BYTES
-        arrival = self.wires.arrival(source.number, number, size)
-        if arrival is None and not isinstance(message, Push | Announce | Pull):
-            arrival = self.scheduler.now + self.wires.latency(source.number, number)
+        arrival = wires.arrival(source.number, number, size)
         if arrival is None:
-            return
+            if kind in _LOSSY:
+                return
+            arrival = self.scheduler.now + wires.latency(source.number, number)
         arrival += self.hop_seconds
-        told = (source.number, number, message)
-        self.scheduler.at(arrival, self._arrive, *told)
-        if self.wires.is_doubled():
-            self.scheduler.at(arrival, self._arrive, *told)
+        self.scheduler.at(arrival, self._arrive, source, number, message)
+        if wires.is_doubled():
+            self.scheduler.at(arrival, self._arrive, source, number, message)
 
-    def _arrive(self, source: int, target: int, message: SpreadMessage) -> None:
-        if (source, target) in self._open:
-            self.nodes[target].hear(self.nodes[source].id, message)
+    def _arrive(self, source: Node, target: int, message: SpreadMessage) -> None:
+        if (source.number, target) in self._open:
+            self.nodes[target].hear(source.id, message)
 
     def blamed(self, node: Node, peer: NodeId) -> None:
         """A node holds it against a peer that it forwarded what is invalid."""
@@ -264,16 +268,24 @@ class World:
 
     def verify(self, envelope: bytes) -> Signed[ExplorerRecord] | None:
         """Like `verify_record`; the same bytes are verified once for all nodes."""
-        if envelope not in self._verified:
-            if len(self._verified) >= VERIFIED_MAX:
-                self._verified.clear()
-            try:
-                self._verified[envelope] = records.verify_record(envelope, NETWORK)
-            except PeerError as error:
-                self._verified[envelope] = error
-        found = self._verified[envelope]
+        found = self._verified.get(envelope)
+        if found is None:
+            found = self._remember(envelope)
+        if isinstance(found, Signed):
+            return found
         if isinstance(found, PeerError):
             raise found
+        return None
+
+    def _remember(self, envelope: bytes) -> Signed[ExplorerRecord] | PeerError | None:
+        if len(self._verified) >= VERIFIED_MAX:
+            self._verified.clear()
+        try:
+            found: Signed[ExplorerRecord] | PeerError | None
+            found = records.verify_record(envelope, NETWORK)
+        except PeerError as error:
+            found = error
+        self._verified[envelope] = found
         return found
 
     # --- what is measured -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from p2pgrid.cli import main
 from p2pgrid.explorer import view
 
-SMALL = ["simulate", "converge", "--nodes", "20", "--minutes", "3"]
+SMALL = ["simulate", "converge", "--nodes", "20", "--minutes", "3", "--changes-per-hour", "4"]
 
 
 def test_a_run_is_one_object_for_programs() -> None:
@@ -18,6 +18,7 @@ def test_a_run_is_one_object_for_programs() -> None:
     told = json.loads(done.output)
     assert told["scenario"] == "converge"
     assert (told["nodes"], told["seed"], told["records_lost"]) == (20, 3, 0)
+    assert told["changes_per_hour"] == 4.0
     assert told["violations"] == []
     assert 0 < told["reach_p50_seconds"] <= told["reach_p99_seconds"]
 

@@ -18,7 +18,7 @@ FORGED = "a forged or outdated record is held"
 
 
 def flood() -> Result:
-    return simulate("flood", nodes=40, seed=1, minutes=1.0)
+    return simulate("flood", nodes=40, seed=1, minutes=1.0, changes_per_hour=4.0)
 
 
 def rules(result: Result) -> set[str]:
@@ -65,7 +65,7 @@ class WithoutFloodPublish(World):
 def slowest(grid: type[World]) -> float:
     """Seconds until the last node had a record, of several seeds."""
     results = [
-        simulate("silent-third", nodes=60, seed=seed, minutes=5.0, grid=grid)
+        simulate("silent-third", nodes=60, seed=seed, minutes=5.0, changes_per_hour=4.0, grid=grid)
         for seed in (1, 3, 4, 5)
     ]
     return max(result.reach_seconds[2] for result in results)

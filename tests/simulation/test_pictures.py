@@ -14,7 +14,7 @@ from p2pgrid.simulation.scenarios import simulate
 
 @pytest.mark.parametrize(("name", "start"), [("run.png", b"\x89PNG"), ("run.SVG", b"<?xml")])
 def test_a_run_is_drawn(tmp_path: Path, name: str, start: bytes) -> None:
-    result = simulate("partition-heal", nodes=16, seed=1, minutes=10.0)
+    result = simulate("partition-heal", nodes=16, seed=1, minutes=10.0, changes_per_hour=4.0)
 
     draw(result, tmp_path / name)
 
@@ -23,7 +23,7 @@ def test_a_run_is_drawn(tmp_path: Path, name: str, start: bytes) -> None:
 
 
 def test_a_run_of_nothing_and_a_violation_are_drawn(tmp_path: Path) -> None:
-    result = simulate("converge", nodes=16, seed=1, minutes=1.0)
+    result = simulate("converge", nodes=16, seed=1, minutes=1.0, changes_per_hour=4.0)
     broken = replace(
         result,
         curve=(),

@@ -18,7 +18,7 @@ SMALL = {
 
 def run(name: str, seed: int) -> Result:
     nodes, minutes = SMALL[name]
-    return simulate(name, nodes=nodes, seed=seed, minutes=minutes)
+    return simulate(name, nodes=nodes, seed=seed, minutes=minutes, changes_per_hour=4.0)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
