@@ -11,7 +11,7 @@
 No floats, maps, tags, null, negative or indefinite anything. `cbor2.loads`
 alone accepts trailing bytes, long integers, duplicate keys and tags; with ids
 and signatures over bytes that is malleability, so every decoded value passes
-an allow-list of exact types and must encode to the very bytes it came from.
+an allow-list of exact types and must be as long as its one encoding (`readers`).
 Tags are refused before they are decoded: shared references (28, 29) would
 turn a few bytes into gigabytes, others into dates, patterns and fractions.
 
@@ -20,21 +20,21 @@ Messages between peers that are not records use `encode` and `decode` alike.
 
 import reprlib
 import types
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn, TypeVar, Union, cast, get_args, get_origin
 
 import cbor2
 
 from p2pgrid.errors import InvalidRecord, MalformedRecord
 from p2pgrid.limits.wire import INTEGER_MAX, NESTING_MAX, RECORD_BYTES_MAX
 from p2pgrid.wire.kinds import RecordKind
+from p2pgrid.wire.readers import reader_of
+from p2pgrid.wire.shapes import TAG_OF, base_of, field_types, is_normal
 
 _R = TypeVar("_R")
-_Reader = Callable[[object], Any]
 _Writer = Callable[[Any], object]
 
 _REASON_LENGTH_MAX = 200
@@ -42,7 +42,6 @@ _REASON_LENGTH_MAX = 200
 
 _kind_of: dict[type, RecordKind] = {}
 _record_of: dict[RecordKind, type] = {}
-_tag_of: dict[type, int] = {}
 
 
 def record(kind: RecordKind) -> Callable[[type[_R]], type[_R]]:
@@ -60,7 +59,7 @@ def variant(tag: int) -> Callable[[type[_R]], type[_R]]:
     """Class decorator: this frozen dataclass stands in unions as `[tag, fields…]`."""
 
     def register(cls: type[_R]) -> type[_R]:
-        _tag_of[cls] = tag
+        TAG_OF[cls] = tag
         return cls
 
     return register
@@ -68,7 +67,7 @@ def variant(tag: int) -> Callable[[type[_R]], type[_R]]:
 
 def variant_tag(cls: type) -> int | None:
     """The tag of `cls` in unions; None when it was not given one."""
-    return _tag_of.get(cls)
+    return TAG_OF.get(cls)
 
 
 def kind_of(cls: type) -> RecordKind:
@@ -87,7 +86,7 @@ def encode(value: object) -> bytes:
     Raises:
         InvalidRecord: an integer is out of range or a text is not NFC.
     """
-    return cbor2.dumps(_writer(cast(Any, type(value)))(value), canonical=True)
+    return cbor2.dumps(_writer(cast(Any, type(value)))(value))
 
 
 def decode(cls: type[_R], data: bytes, *, bytes_max: int = RECORD_BYTES_MAX) -> _R:
@@ -107,8 +106,9 @@ def decode(cls: type[_R], data: bytes, *, bytes_max: int = RECORD_BYTES_MAX) -> 
             strict_hashable_types=True,
             semantic_decoders=_NO_TAGS,
         )
-        result = _reader(cast(Any, cls))(plain)
-        is_canonical = cbor2.dumps(plain) == data  # the reader let no map or float pass
+        reader = reader_of(cast(Any, cls))
+        result = reader.read(plain)
+        is_canonical = reader.measure(plain) == len(data)
     except MalformedRecord:
         raise
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -132,7 +132,7 @@ def _write_int(value: int) -> object:
 
 
 def _write_text(value: str) -> object:
-    if not _is_normal(value):
+    if not is_normal(value):
         raise InvalidRecord(f"text is not in Unicode form NFC: {reprlib.repr(value)}")
     return value
 
@@ -140,7 +140,7 @@ def _write_text(value: str) -> object:
 @cache
 def _writer(wanted: Any) -> _Writer:
     """Compile how a value of type `wanted` becomes plain CBOR values."""
-    wanted = _base(wanted)
+    wanted = base_of(wanted)
     if wanted in _SCALAR_WRITERS:
         return _SCALAR_WRITERS[wanted]
     if isinstance(wanted, type) and issubclass(wanted, IntEnum):
@@ -156,7 +156,7 @@ def _writer(wanted: Any) -> _Writer:
 
 
 def _record_writer(cls: type) -> _Writer:
-    columns = [(name, _writer(hint)) for name, hint in _field_types(cls)]
+    columns = [(name, _writer(hint)) for name, hint in field_types(cls)]
     return lambda value: [write(getattr(value, name)) for name, write in columns]
 
 
@@ -172,114 +172,13 @@ def _union_writer(arguments: tuple[Any, ...]) -> _Writer:
     if type(None) in arguments:
         (inner,) = (_writer(one) for one in arguments if one is not type(None))
         return lambda value: [] if value is None else [inner(value)]
-    of_type = {cls: (_tag_of[cls], _record_writer(cls)) for cls in arguments}
+    of_type = {cls: (TAG_OF[cls], _record_writer(cls)) for cls in arguments}
 
     def write(value: object) -> object:
         tag, fields_of = of_type[type(value)]
         return [tag, *cast(list[object], fields_of(value))]
 
     return write
-
-
-# --- reading --------------------------------------------------------------------------------------
-
-
-def _read_int(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= INTEGER_MAX:
-        raise MalformedRecord(f"expected an integer of 0 to 2^63-1, got {reprlib.repr(value)}")
-    return value
-
-
-def _read_text(value: object) -> str:
-    if type(value) is not str or not _is_normal(value):
-        raise MalformedRecord(f"expected a text in form NFC, got {reprlib.repr(value)}")
-    return value
-
-
-def _exactly(wanted: type) -> _Reader:
-    def read(value: object) -> object:
-        if type(value) is not wanted:
-            raise MalformedRecord(f"expected {wanted.__name__}, got {reprlib.repr(value)}")
-        return value
-
-    return read
-
-
-def _array(value: object) -> list[object]:
-    if type(value) is not list:
-        raise MalformedRecord(f"expected an array, got {reprlib.repr(value)}")
-    return value
-
-
-@cache
-def _reader(wanted: Any) -> _Reader:
-    """Compile how plain CBOR values become a value of type `wanted`."""
-    wanted = _base(wanted)
-    if wanted in _SCALAR_READERS:
-        return _SCALAR_READERS[wanted]
-    if isinstance(wanted, type) and issubclass(wanted, IntEnum):
-        enum = wanted
-        return lambda value: enum(_read_int(value))
-    if is_dataclass(wanted):
-        return _record_reader(cast(type, wanted))
-    origin, arguments = get_origin(wanted), get_args(wanted)
-    if origin is tuple:
-        return _tuple_reader(arguments)
-    if origin in (types.UnionType, Union):
-        return _union_reader(arguments)
-    raise TypeError(f"{wanted} cannot stand in a record")
-
-
-def _record_reader(cls: type) -> _Reader:
-    names = [name for name, _ in _field_types(cls)]
-    readers = [_reader(hint) for _, hint in _field_types(cls)]
-
-    def read(value: object) -> object:
-        values = _array(value)
-        if len(values) != len(names):
-            raise MalformedRecord(f"{cls.__name__} has {len(names)} fields, got {len(values)}")
-        cells = [read_one(one) for read_one, one in zip(readers, values, strict=True)]
-        return cls(**dict(zip(names, cells, strict=True)))
-
-    return read
-
-
-def _tuple_reader(arguments: tuple[Any, ...]) -> _Reader:
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        item = _reader(arguments[0])
-        return lambda value: tuple(item(one) for one in _array(value))
-    items = [_reader(argument) for argument in arguments]
-
-    def read(value: object) -> object:
-        values = _array(value)
-        if len(values) != len(items):
-            raise MalformedRecord(f"expected {len(items)} items, got {len(values)}")
-        return tuple(read(one) for read, one in zip(items, values, strict=True))
-
-    return read
-
-
-def _union_reader(arguments: tuple[Any, ...]) -> _Reader:
-    if type(None) in arguments:
-        (inner,) = (_reader(one) for one in arguments if one is not type(None))
-
-        def read_optional(value: object) -> object:
-            values = _array(value)
-            if len(values) > 1:
-                raise MalformedRecord(f"expected none or one, got {len(values)}")
-            return inner(values[0]) if values else None
-
-        return read_optional
-    of_tag = {_tag_of[cls]: _record_reader(cls) for cls in arguments}
-    assert len(of_tag) == len(arguments), f"two variants of {arguments} share a tag"
-
-    def read(value: object) -> object:
-        tag, *values = _array(value) or [None]
-        if type(tag) is not int or tag not in of_tag:
-            raise MalformedRecord(f"no variant {reprlib.repr(tag)}")
-        return of_tag[tag](values)
-
-    return read
 
 
 class _NoTags(Mapping[int, Callable[[object], NoReturn]]):
@@ -297,44 +196,9 @@ class _NoTags(Mapping[int, Callable[[object], NoReturn]]):
 
 _NO_TAGS = _NoTags()
 
-
-# --- types ----------------------------------------------------------------------------------------
-
-
-def _base(wanted: Any) -> Any:
-    """A NewType's base; anything else as it is."""
-    while hasattr(wanted, "__supertype__"):
-        wanted = wanted.__supertype__
-    return wanted
-
-
-def _is_normal(text: str) -> bool:
-    """Whether a text is UTF-8 in form NFC, by the one table that every Python has.
-
-    Newer Unicode versions assign characters that older ones leave alone: by the
-    newest table, peers with different Pythons would judge one record differently.
-    """
-    if text.isascii():
-        return True
-    has_surrogate = any("\ud800" <= character <= "\udfff" for character in text)
-    return not has_surrogate and unicodedata.ucd_3_2_0.is_normalized("NFC", text)
-
-
-@cache
-def _field_types(cls: type) -> tuple[tuple[str, Any], ...]:
-    hints = get_type_hints(cls)
-    return tuple((field.name, hints[field.name]) for field in fields(cast(Any, cls)))
-
-
 _SCALAR_WRITERS: dict[Any, _Writer] = {
     int: _write_int,
     str: _write_text,
     bytes: _as_is,
     bool: _as_is,
-}
-_SCALAR_READERS: dict[Any, _Reader] = {
-    int: _read_int,
-    str: _read_text,
-    bytes: _exactly(bytes),
-    bool: _exactly(bool),
 }
