@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "cli/demo*.py": "integration/test_demo.py",
     "cli/ledger.py": "integration/test_commands.py",
     "flist/convert.py": "flist/test_sources.py",
+    "flist/database.py": "flist/test_hostile_flists.py",
     "flist/directory.py": "flist/test_unpack.py",
     "flist/documents.py": "flist/test_image_config.py",
     "flist/fl_reader.py": "flist/test_fl.py",

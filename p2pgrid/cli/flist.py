@@ -10,7 +10,7 @@ import click
 
 from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.flist_content import cat, export, extract
-from p2pgrid.cli.flist_reading import open_flist, read_file
+from p2pgrid.cli.flist_reading import decode_any, open_flist, read_file
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -24,8 +24,8 @@ from p2pgrid.cli.output import (
     print_table,
 )
 from p2pgrid.flist.fl import TAG_CONFIG
-from p2pgrid.flist.fl_reader import decode_flist
 from p2pgrid.flist.image_config import image_config
+from p2pgrid.flist.legacy import is_legacy
 from p2pgrid.flist.listing import Listed, compare_trees, list_tree
 from p2pgrid.flist.tree import walk
 from p2pgrid.limits.control import FLISTS_LISTED, LISTED_MAX
@@ -196,8 +196,8 @@ def list_flists(client: NodeClient, title: str | None, limit: int, as_json: bool
 def tree(client: NodeClient, name: str, path: str, as_json: bool) -> None:
     """List what an flist holds. PATH: only what is there and beneath it.
 
-    NAME: publisher/name:tag, an id, or a `.fl` file (also one that rfs packed), which
-    needs no node.
+    NAME: publisher/name:tag, an id, or a `.fl` file (also one that rfs packed, or an old
+    .flist), which needs no node.
 
     \b
     Examples:
@@ -242,7 +242,7 @@ def diff(client: NodeClient, old: str, new: str, as_json: bool) -> None:
 def show(client: NodeClient, name: str, as_json: bool) -> None:
     """Show the names of an flist and who has it, or what a `.fl` file says.
 
-    NAME: publisher/name:tag, an id, or a file, also one that rfs packed.
+    NAME: publisher/name:tag, an id, or a file, also one that rfs packed, or an old .flist.
 
     \b
     Examples:
@@ -279,11 +279,12 @@ def show(client: NodeClient, name: str, as_json: bool) -> None:
 
 def file_facts(data: bytes) -> dict[str, Any]:
     """What a `.fl` file says about itself and how its image is run. Raises BadImage."""
-    found = decode_flist(data)
+    found = decode_any(data)
     config = image_config(found.tags.get(TAG_CONFIG, "{}"))
     chunks = {block.id for _, entry in walk(found.root) for block in entry.blocks}
     return {
         "flist": flist_id(data).hex(),
+        "format": "0-flist" if is_legacy(data) else "fl",
         "flist_bytes": len(data),
         "content_bytes": found.content_bytes,
         "entries": found.entry_count,

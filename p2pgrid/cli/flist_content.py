@@ -27,11 +27,12 @@ from p2pgrid.cli.output import (
     print_json,
     yes_option,
 )
-from p2pgrid.errors import BadInput, StoreFailed
+from p2pgrid.errors import BadImage, BadInput, StoreFailed
 from p2pgrid.flist.blocks import block_lengths
 from p2pgrid.flist.extract import extract as extract_tree
 from p2pgrid.flist.fetching import unpack_blobs
 from p2pgrid.flist.fl_reader import Flist, decode_flist
+from p2pgrid.flist.legacy import is_legacy
 from p2pgrid.flist.lookup import find_file
 from p2pgrid.flist.oci_archive import write_oci_archive
 from p2pgrid.flist.reading import BlockReader
@@ -62,7 +63,7 @@ def cat(client: NodeClient, name: str, path: str, as_json: bool) -> None:
     """
     with errors_shown():
         data = read_flist(client, name)
-        file = find_file(decode_flist(data).root, os.fsencode(path))
+        file = find_file(_decode(data).root, os.fsencode(path))
         offset = 0
         with _blocks(client, flist_id(data), file, lambda *_: None) as plain_bytes:
             for block, length in zip(file.blocks, block_lengths(file.size), strict=True):
@@ -94,8 +95,9 @@ def extract(client: NodeClient, name: str, directory: Path, yes: bool, as_json: 
     """
     with errors_shown():
         data = read_flist(client, name)
-        found = decode_flist(data)
-        _require_room(directory.absolute().parent, need_of(found, lambda _: True).tree_bytes)
+        found = _decode(data)
+        place = directory if directory.is_dir() else directory.absolute().parent
+        _require_room(place, need_of(found, lambda _: True).tree_bytes)
         with (
             bar_shown("extract", as_json=as_json) as on_bytes,
             _blocks(client, flist_id(data), found.root, on_bytes) as plain_bytes,
@@ -134,7 +136,7 @@ def export(client: NodeClient, name: str, file: Path, yes: bool, as_json: bool) 
     """
     with errors_shown():
         data = read_flist(client, name)
-        found = decode_flist(data)
+        found = _decode(data)
         _require_room(file.absolute().parent, need_of(found, lambda _: True).tree_bytes)
         with (
             bar_shown("export", as_json=as_json) as on_bytes,
@@ -155,6 +157,16 @@ def export(client: NodeClient, name: str, file: Path, yes: bool, as_json: bool) 
     click.echo(plain(f"{_amount(found)} in {file}, image {made.manifest}"))
     if made.left_out:
         click.echo(f"{made.left_out} sockets are left out")
+
+
+def _decode(data: bytes) -> Flist:
+    """An flist whose chunks may be somewhere. Raises BadImage."""
+    if is_legacy(data):
+        raise BadImage(
+            "the chunks of an old flist are in a database of its time, not on the grid; "
+            "`flist show`, `tree` and `diff` read the flist itself"
+        )
+    return decode_flist(data)
 
 
 @contextmanager

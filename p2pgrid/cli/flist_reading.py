@@ -5,6 +5,7 @@ from pathlib import Path
 from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.errors import BadInput
 from p2pgrid.flist.fl_reader import Flist, decode_flist
+from p2pgrid.flist.legacy import decode_legacy, is_legacy
 from p2pgrid.limits.chunks import FLIST_BYTES_MAX
 
 
@@ -15,7 +16,12 @@ def open_flist(client: NodeClient, name: str) -> Flist:
         BadInput: the file cannot be read, or is no flist.
         GridError: what the node says went wrong.
     """
-    return decode_flist(read_flist(client, name))
+    return decode_any(read_flist(client, name))
+
+
+def decode_any(data: bytes) -> Flist:
+    """What a `.fl` file says, or an old flist of before them. Raises BadImage."""
+    return decode_legacy(data) if is_legacy(data) else decode_flist(data)
 
 
 def read_flist(client: NodeClient, name: str) -> bytes:

@@ -54,6 +54,15 @@ FLIST_TAGS_MAX = 64
 FLIST_TAG_BYTES_MAX = 1 * MIB
 """One tag of an flist; the largest is the configuration of the image."""
 
+LEGACY_VALUE_BYTES_MAX = 32 * MIB
+"""One directory of an old flist; some 50 bytes for each file and each block of one."""
+
+CAPNP_SEGMENTS_MAX = 512
+"""Pieces of one message; the libraries that write them double their size each time."""
+
+CAPNP_DEPTH_MAX = 16
+"""Structs in structs of one message; old flists have four."""
+
 ENCODE_BATCH_CHUNKS = 32
 """Chunks handed to the store at a time, 16 MiB: one durable write for all of them."""
 

@@ -165,3 +165,15 @@ def test_an_flist_is_verified(missing: list[str], status: int) -> None:
     assert (people.exit_code, programs.exit_code) == (status, status)
     assert people.stdout.splitlines()[1:] == [f"missing  {chunk}" for chunk in missing]
     assert json.loads(programs.stdout) == told
+
+
+def test_an_old_flist_is_shown_and_listed_without_its_secrets() -> None:
+    old = str(Path(__file__).parents[1] / "vectors" / "legacy.flist")
+
+    told = json.loads(run(flist, "show", old, "--json").stdout)
+    people = run(flist, "show", old).stdout + run(flist, "tree", old).stdout
+
+    assert (told["format"], told["entries"], told["chunks"]) == ("0-flist", 212, 2)
+    assert told["tags"] == ["backend", "readme"]
+    assert "usr/bin/tool-199" in people
+    assert "secret" not in people + json.dumps(told)

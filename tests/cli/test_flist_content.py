@@ -37,6 +37,7 @@ TREE, CHUNKS = apply(
 )
 DATA = encode_flist(TREE.root, {})
 NAME = "web:1"
+OLD = Path(__file__).parents[1] / "vectors" / "legacy.flist"
 
 
 def blobs(body: dict[str, Any]) -> bytes:
@@ -97,6 +98,16 @@ def test_a_chunk_that_is_another_one_is_not_printed() -> None:
     assert refused.exit_code == 2
     assert "damaged" in refused.stderr
     assert refused.stdout_bytes == b""
+
+
+@pytest.mark.parametrize(
+    "words", [["cat", "{}", "hello"], ["extract", "{}", "o"], ["export", "{}", "o"]]
+)
+def test_of_an_old_flist_there_are_no_chunks(words: list[str], tmp_path: Path) -> None:
+    refused = run(flist, *(one.format(OLD) for one in words))
+
+    assert refused.exit_code == 2
+    assert "not on the grid" in refused.stderr
 
 
 # --- extract --------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from p2pgrid.errors import BadImage
 from p2pgrid.flist.blocks import encode_block
+from p2pgrid.flist.database import _restrict
 from p2pgrid.flist.fl import encode_flist
-from p2pgrid.flist.fl_reader import _restrict, decode_flist
+from p2pgrid.flist.fl_reader import _EXPECTED, decode_flist
 from p2pgrid.flist.tree import Entry, ImageTree
 from tests.flist.archives import apply, directory, member, symlink, tar
 
@@ -159,7 +160,7 @@ def test_a_hostile_flist_is_refused(data: bytes, canary: Path) -> None:
 def test_a_file_could_do_nothing_even_if_its_schema_were_believed(statement: str) -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         database.deserialize(GOOD)
-        _restrict(database, len(GOOD))
+        _restrict(database, len(GOOD), _EXPECTED)
 
         if "query_only" in statement:  # a name that is allowed: it must have no effect
             database.execute(statement)
@@ -190,17 +191,17 @@ def test_nested_too_deep_is_refused() -> None:
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ("IMAGE_ENTRIES_MAX", "rows"),
-        ("FLIST_BYTES_MAX", "limit"),
-        ("IMAGE_BYTES_MAX", "bytes of content"),
-        ("FLIST_STEPS_MAX", "damaged: interrupted"),
+        ("fl_reader.IMAGE_ENTRIES_MAX", "rows"),
+        ("database.FLIST_BYTES_MAX", "limit"),
+        ("fl_reader.IMAGE_BYTES_MAX", "bytes of content"),
+        ("database.FLIST_STEPS_MAX", "damaged: interrupted"),
     ],
 )
 def test_there_is_a_limit_to_everything(
     limit: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"p2pgrid.flist.fl_reader.{limit}", 3)
-    monkeypatch.setattr("p2pgrid.flist.fl_reader._STEPS_PER_CALL", 3)
+    monkeypatch.setattr(f"p2pgrid.flist.{limit}", 3)
+    monkeypatch.setattr("p2pgrid.flist.database._STEPS_PER_CALL", 3)
 
     with pytest.raises(BadImage, match=message):
         decode_flist(GOOD)
