@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import resource
 import shutil
 import stat
 import tarfile
@@ -202,3 +203,18 @@ def test_an_archive_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert failed.exit_code == 3
     assert [one.name for one in tmp_path.iterdir()] == ["web.tar"]
     assert (tmp_path / "web.tar").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["extract", "export"])
+def test_a_disk_that_refuses_is_told(tmp_path: Path, command: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as if the disk were full
+    try:
+        failed = run(flist, command, NAME, str(tmp_path / "out"), client=node())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert failed.exit_code == 1
+    assert "File too large" in failed.stderr
+    assert not (tmp_path / "out").is_file()
+    assert not list(tmp_path.glob(".*"))
