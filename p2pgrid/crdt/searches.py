@@ -161,7 +161,9 @@ class Descent:
         if len(differing) > DESCEND_PREFIXES_MAX:
             return SymbolStream(self._ours, self._their_count, len(differing), RIBLT_SYMBOLS_MAX)
         self._prefixes = tuple(differing)
-        return self if differing else Lacking(tuple(self._lacking))
+        if differing and len(self._lacking) <= RECONCILE_MISSING_MAX:
+            return self
+        return Lacking(tuple(self._lacking), is_partial=bool(differing))
 
 
 class PartComparison:
@@ -270,7 +272,9 @@ def compare_below(
     lacking: list[bytes] = []
     for prefix, part in zip(prefixes, reply.parts, strict=True):
         if isinstance(part, Leaf):
-            lacking += [cut for cut in split(part.cuts, CUT_BYTES) if ours.lacks(cut)]
+            cuts = split(part.cuts, CUT_BYTES)
+            require(len(cuts) <= TRIE_LEAF_IDS_MAX, "the ids of a leaf")
+            lacking += [cut for cut in cuts if ours.lacks(cut)]
             continue
         require(len(prefix) < DIGITS - 1, "ids once there are no more digits")
         theirs = split(part.digests, CUT_DIGEST_BYTES)

@@ -64,6 +64,7 @@ def descent() -> Search:
         Below(()),
         Below((Leaf(b""),) * 3),
         Below((Leaf(bytes(7)),) * 2),
+        Below((Leaf(bytes(8 * 65)),) * 2),
         Below((Children(bytes(63)),) * 2),
         Below((Children(bytes(60)),) * 2),
     ],
@@ -92,6 +93,20 @@ def test_a_descent_ends_with_the_digits_of_an_id() -> None:
     assert isinstance(search, Descent)
     with pytest.raises(BrokenProtocol):
         search.receive(lie)
+
+
+def test_a_descent_takes_so_many_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves with ids and parts that differ, on every level: a liar has 62 levels."""
+    monkeypatch.setattr(searches, "RECONCILE_MISSING_MAX", 100)
+    search: Search | Lacking = Descent(ours(Shelf()), [b"\x01", b"\x02"], 3000)
+    empty, steps = searches.cut_digest(EMPTY_DIGEST, NONCE, 4), 0
+    while isinstance(search, Descent):
+        cuts = b"".join(random.Random(steps).randbytes(8) for _ in range(64))
+        children = Children(bytes(8) + empty * 14)
+        search = search.receive(encode(Below((Leaf(cuts), children))))
+        steps += 1
+    assert isinstance(search, Lacking)
+    assert (steps, len(search.names), search.is_partial) == (2, 128, True)
 
 
 def stream() -> SymbolStream:
