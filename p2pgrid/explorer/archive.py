@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar, cast
 
 from nacl.signing import SigningKey
@@ -51,6 +52,8 @@ class Archive:
         self._now_ms = now_ms
         last = store.get(_INCARNATION)
         self._incarnation = next_incarnation(None if last is None else int(last), now_ms())
+        self._waiting: list[Change] | None = None
+        """What is written at the end of a block of `one_write`; None outside of one."""
         self._stamped: dict[RegisterKey, Stamp] = {}
         """The last stamp given out for each of our own registers."""
         prefix = Table.META.key(_OWN_AUTHOR)
@@ -77,7 +80,24 @@ class Archive:
             self._write([_proof_entry(key, proof)])
         return is_news
 
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Store what is admitted in the block at once, also when it ends early.
+
+        Nothing may be awaited in it: others would believe to be on the disk what is not yet.
+        """
+        assert self._waiting is None, "blocks of one write do not nest"
+        self._waiting = []
+        try:
+            yield
+        finally:
+            changes, self._waiting = self._waiting, None
+            self._write(changes)
+
     def _write(self, changes: list[Change]) -> None:
+        if self._waiting is not None:
+            self._waiting += changes
+            return
         if not changes:
             return
         try:

@@ -22,6 +22,7 @@ HUB_KINDS = frozenset({RecordKind.FLIST_NAME, RecordKind.HOLDINGS})
 """Kinds that have a gossip topic of their own; the others share one."""
 
 _NAME_HASH_BYTES = 16
+_NO_NAME_HASH = blake2b(digest_size=_NAME_HASH_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,6 @@ def _open(data: bytes) -> _AnyEnvelope:
 
 def key_parts(key: RegisterKey) -> tuple[bytes, bytes, bytes]:
     """What follows the table's prefix in the store: kind, author, hash of the name."""
-    return (
-        bytes((key.kind,)),
-        key.author,
-        blake2b(key.name, digest_size=_NAME_HASH_BYTES).digest(),
-    )
+    is_named = key.name != b""
+    name = blake2b(key.name, digest_size=_NAME_HASH_BYTES).digest() if is_named else _NO_NAME_HASH
+    return bytes((key.kind,)), key.author, name

@@ -317,12 +317,13 @@ class ExplorerService:
     async def _take_pulled(self, envelopes: tuple[bytes, ...]) -> int:
         """Verify and store what a peer sent; how many were news. Raises PeerError."""
         taken = 0
-        for number, envelope in enumerate(envelopes):
-            if number % PULL_VERIFY_BATCH == 0:
-                await trio.lowlevel.checkpoint()
-            signed = verify_record(envelope, self._network_id)
-            if signed is not None and self._hearing.pulled(signed, self._now_ms()):
-                taken += 1
+        for start in range(0, len(envelopes), PULL_VERIFY_BATCH):
+            await trio.lowlevel.checkpoint()
+            with self._archive.one_write():
+                for envelope in envelopes[start : start + PULL_VERIFY_BATCH]:
+                    signed = verify_record(envelope, self._network_id)
+                    if signed is not None and self._hearing.pulled(signed, self._now_ms()):
+                        taken += 1
         return taken
 
     # --- answering --------------------------------------------------------------------------------

@@ -67,6 +67,10 @@ from p2pgrid.wire.signed import Signed
 _R = TypeVar("_R", bound=ExplorerRecord)
 
 _NODE_KINDS = frozenset({RecordKind.NODE_ANNOUNCEMENT, RecordKind.CAPACITY_UPDATE})
+_DEPENDENTS_OF = {
+    sense: tuple(kind for kind, by in SENSE_OF.items() if by is sense)
+    for sense in SENSE_OF.values()
+}
 _FARM_KINDS = frozenset({RecordKind.FARM_RECORD, RecordKind.FARM_MEMBERS})
 
 
@@ -254,9 +258,7 @@ class View:
 
     def _tell_dependents(self, key: RegisterKey, *, is_orphan: bool) -> None:
         """Records of the same author that a register gives sense to have it, or lost it."""
-        for kind, sense in SENSE_OF.items():
-            if sense is not key.kind:
-                continue
+        for kind in _DEPENDENTS_OF.get(key.kind, ()):
             self._shelves[kind].adopt(key.author, is_orphan=is_orphan)
             if not is_orphan:
                 crowded = self._crowded_orphans.pop(RegisterKey(kind, key.author, b""), None)

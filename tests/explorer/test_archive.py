@@ -1,5 +1,6 @@
 """What is signed is durable first, and no stamp is ever used twice."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from p2pgrid.explorer.shelf import Quota
 from p2pgrid.limits.explorer import FLIST_NAMES_PER_AUTHOR_MAX, NODE_LEASE_MS
 from p2pgrid.model.ids import FlistId
 from p2pgrid.store.memory import MemoryStore
-from p2pgrid.store.store import Table
+from p2pgrid.store.store import Change, Table
 from p2pgrid.units import HOUR_MS, MIB, TimestampMs
 from p2pgrid.wire.kinds import RecordKind
 from tests.explorer.grid import (
@@ -131,3 +132,43 @@ async def test_names_that_peers_would_not_take_are_refused_with_the_reason() -> 
     with pytest.raises(Refused, match="100 names"):
         await archive.keep(flist_name(1, "more", flist))
     await archive.keep(flist_name(1, "n0", flist, sequence=1))
+
+
+class _Counting(MemoryStore):
+    """Counts writes."""
+
+    writes = 0
+
+    def write(self, changes: Sequence[Change]) -> None:
+        self.writes += 1
+        super().write(changes)
+
+
+def test_what_is_admitted_together_is_written_at_once_also_when_the_block_fails() -> None:
+    store = _Counting()
+    archive = archive_of(store)
+    before = store.writes
+
+    def take() -> None:
+        with archive.one_write():
+            for number in range(1, 6):
+                archive.admit(announced(number))
+            assert list(store.scan(Table.REGISTER.value)) == []
+            raise ValueError("garbage came next")
+
+    with pytest.raises(ValueError, match="garbage"):
+        take()
+    assert store.writes == before + 1
+    archive.admit(announced(6))
+    assert store.writes == before + 2
+    assert len(archive_of(store).view) == 6
+
+
+def test_a_batch_that_brings_and_drops_a_record_leaves_none() -> None:
+    store = MemoryStore()
+    few = {**QUOTAS, RecordKind.NODE_ANNOUNCEMENT: Quota(2, MIB)}
+    archive = Archive(store, GRID, lambda: TimestampMs(NOW), quotas=few)
+    with archive.one_write():
+        for number in range(1, 6):
+            archive.admit(announced(number))
+    assert len(list(store.scan(Table.REGISTER.value))) == len(archive.view) == 2
