@@ -17,6 +17,8 @@ from tests.benchmarks.gossip import (
     Plan,
     Round,
     graph,
+    install_js,
+    quietest,
     rows,
     run_round,
 )
@@ -44,11 +46,35 @@ def test_rows_are_met_when_js_is_no_quicker_and_takes_no_less_than_half() -> Non
     assert [one.met for one in rows(slow, js, JS_NAME)] == [False, True, False, False]
 
 
+def test_a_disturbed_round_does_not_hide_what_was_lost() -> None:
+    disturbed = Round(delivered=1.0, p50_ms=11.0, p99_ms=900.0, cpu_ms=3.0)
+    lossy = Round(delivered=0.98, p50_ms=10.0, p99_ms=50.0, cpu_ms=4.0)
+
+    found = quietest([disturbed, lossy])
+
+    assert found == Round(delivered=0.98, p50_ms=10.0, p99_ms=50.0, cpu_ms=3.0)
+
+
 def test_without_js_nothing_is_met_but_delivery_and_the_rows_say_why() -> None:
     found = list(rows(OWN, None, "no js: because"))
 
     assert [one.met for one in found] == [True, False, False, False]
     assert [one.reference for one in found[1:]] == ["no js: because"] * 3
+
+
+def test_a_reference_that_cannot_be_had_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert install_js(tmp_path / "js") == ([], f"{JS_NAME} not measured: needs node and npm")
+
+    for name in ("node", "npm"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o755)
+    command, why = install_js(tmp_path / "js")
+    assert not command
+    assert "npm ci failed" in why
 
 
 @pytest.mark.slow
