@@ -13,7 +13,7 @@ its own against accounts and witnesses: there it is a place in a chain that is t
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from p2pgrid.errors import MalformedRecord
 from p2pgrid.wire.codec import kind_of, record
@@ -109,10 +109,18 @@ class Merge(Generic[_R]):
     """The record with the same incarnation and sequence and other content: equivocation."""
 
 
+_FIRST: Merge[Any] = Merge(Outcome.NEWER)
+_SAME: Merge[Any] = Merge(Outcome.SAME)
+
+
 def register_key(signed: Signed[_R]) -> RegisterKey:
-    """Where `signed` belongs."""
-    record = signed.record
-    return RegisterKey(kind_of(type(record)), record.author, record.name)
+    """Where `signed` belongs. Remembered: it is asked five times on the way in."""
+    key = signed.place
+    if not isinstance(key, RegisterKey):
+        record = signed.record
+        key = RegisterKey(kind_of(type(record)), record.author, record.name)
+        object.__setattr__(signed, "place", key)  # what follows from a frozen record
+    return key
 
 
 def version_of(signed: Signed[_R]) -> tuple[int, int, bytes]:
@@ -140,9 +148,9 @@ class Registers(Generic[_R]):
         """What `merge` would find; changes nothing."""
         old = self._held.get(register_key(new))
         if old is None:
-            return Merge(Outcome.NEWER)
-        if old.id == new.id:
-            return Merge(Outcome.SAME)
+            return _FIRST
+        if old is new or old.id == new.id:
+            return _SAME
         new_version, old_version = version_of(new), version_of(old)
         contradicts = old if old_version[:2] == new_version[:2] else None
         if new_version > old_version:

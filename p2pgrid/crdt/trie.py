@@ -14,7 +14,7 @@ is where ids begin with `a3`. The subset below a prefix has the hash that a trie
 of just these ids has, whether or not there is a node for it.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
@@ -95,29 +95,27 @@ class HashTrie:
     def add(self, identity: bytes) -> bool:
         """Make sure that `identity`, 32 bytes, is in the set; whether it was not."""
         assert len(identity) == ID_BYTES
-        if identity in self:
+        path, leaf = self._way_to(identity)
+        ids = leaf.ids
+        place = bisect_left(ids, identity)
+        if place < len(ids) and ids[place] == identity:
             return False
-        path = self._path_to(identity)
+        ids.insert(place, identity)
+        leaf.digest = None
         for inner in path:
             inner.count += 1
             inner.digest = None
-        depth = len(path)
-        leaf = self._child(path, identity)
-        assert isinstance(leaf, _Leaf)
-        insort(leaf.ids, identity)
-        leaf.digest = None
-        if len(leaf.ids) > TRIE_LEAF_IDS_MAX:
-            self._put(path, identity, _build(leaf.ids, depth))
+        if len(ids) > TRIE_LEAF_IDS_MAX:
+            self._put(path, identity, _build(ids, len(path)))
         return True
 
     def discard(self, identity: bytes) -> bool:
         """Make sure that `identity` is not in the set; whether it was."""
-        if identity not in self:
+        path, leaf = self._way_to(identity)
+        place = bisect_left(leaf.ids, identity)
+        if place == len(leaf.ids) or leaf.ids[place] != identity:
             return False
-        path = self._path_to(identity)
-        leaf = self._child(path, identity)
-        assert isinstance(leaf, _Leaf)
-        del leaf.ids[bisect_left(leaf.ids, identity)]
+        del leaf.ids[place]
         leaf.digest = None
         for depth, inner in enumerate(path):
             inner.count -= 1
@@ -176,18 +174,18 @@ class HashTrie:
         assert isinstance(node, _Leaf)
         return node
 
-    def _path_to(self, identity: bytes) -> list[_Inner]:
-        """The inner nodes above the leaf of `identity`, the root first."""
+    def _way_to(self, identity: bytes) -> tuple[list[_Inner], _Leaf]:
+        """The inner nodes above the leaf of `identity`, the root first, and the leaf."""
         path: list[_Inner] = []
         node = self._root
-        while isinstance(node, _Inner):
+        depth = 0
+        while type(node) is _Inner:
             path.append(node)
-            node = node.children[_digit(identity, len(path) - 1)]
-        return path
-
-    def _child(self, path: list[_Inner], identity: bytes) -> _Node:
-        """The node that follows a path towards `identity`."""
-        return path[-1].children[_digit(identity, len(path) - 1)] if path else self._root
+            byte = identity[depth >> 1]
+            node = node.children[byte & 15 if depth & 1 else byte >> 4]
+            depth += 1
+        assert isinstance(node, _Leaf)
+        return path, node
 
     def _put(self, path: list[_Inner], identity: bytes, node: _Node) -> None:
         if path:

@@ -29,12 +29,12 @@ class Pace:
 
     def take(self, key: Hashable, now_ms: TimestampMs) -> bool:
         """Whether it may happen now; if so, it counts as happened."""
-        if not self.allows(key, now_ms):
-            return False
+        full_ms = self._full_ms.get(key, 0)
         # A clock that was set back leaves the bucket a debt of its burst at most.
         latest = now_ms + self._burst * self._interval_ms
-        full_ms = max(self._full_ms.get(key, 0), now_ms) + self._interval_ms
-        self._full_ms[key] = min(full_ms, latest)
+        if min(full_ms, latest) - (self._burst - 1) * self._interval_ms > now_ms:
+            return False
+        self._full_ms[key] = min(max(full_ms, now_ms) + self._interval_ms, latest)
         self._full_ms.move_to_end(key)
         if len(self._full_ms) > self._keys_max:
             self._full_ms.popitem(last=False)

@@ -36,7 +36,7 @@ class Quota:
 
 @dataclass(slots=True)
 class _Author:
-    weights: OrderedDict[RegisterKey, int] = field(default_factory=OrderedDict)
+    weights: dict[RegisterKey, int] = field(default_factory=dict)
     """Memory of each register, the least lately renewed first."""
     is_orphan: bool = False
 
@@ -69,14 +69,16 @@ class Shelf:
         """Hold a register, or its renewed record: who stays keeps the place when renewing."""
         held = self._authors.get(key.author)
         if held is not None and key in held.weights and self.quota.incumbents_stay:
-            self._count(held, -1)
-            held.weights[key] = weight
-            self._count(held, 1)
+            gained = weight - held.weights[key]
+            if gained:
+                held.weights[key] = weight
+                self.memory_bytes += gained
+                self.orphan_bytes += gained if held.is_orphan else 0
             return
         author = self._take_out(key.author)
         author.is_orphan = is_orphan
+        author.weights.pop(key, None)
         author.weights[key] = weight
-        author.weights.move_to_end(key)
         self._keys[key] = None
         self._put_back(key.author, author)
 
@@ -104,7 +106,7 @@ class Shelf:
         quota = self.quota
         orphan_bytes_max = quota.orphan_bytes_max
         is_over = (
-            len(self) > quota.registers_max
+            len(self._keys) > quota.registers_max
             or self.memory_bytes > quota.memory_bytes_max
             or (orphan_bytes_max is not None and self.orphan_bytes > orphan_bytes_max)
         )

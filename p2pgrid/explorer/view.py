@@ -65,6 +65,7 @@ from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import Signed
 
 _R = TypeVar("_R", bound=ExplorerRecord)
+_Signed = Signed[ExplorerRecord]
 
 _NODE_KINDS = frozenset({RecordKind.NODE_ANNOUNCEMENT, RecordKind.CAPACITY_UPDATE})
 _DEPENDENTS_OF = {
@@ -162,12 +163,13 @@ class View:
         return self._judge(register_key(signed), signed, now_ms)[0]
 
     def _judge(
-        self, key: RegisterKey, signed: Signed[ExplorerRecord], now_ms: TimestampMs
-    ) -> tuple[Refusal | None, Signed[ExplorerRecord] | None]:
+        self, key: RegisterKey, signed: _Signed, now_ms: TimestampMs
+    ) -> tuple[Refusal | None, _Signed | None]:
         """Why it is not taken, and what it contradicts."""
-        if signed.record.time_ms > now_ms + RECORD_AHEAD_MS_MAX:
+        time_ms = signed.record.time_ms
+        if time_ms > now_ms + RECORD_AHEAD_MS_MAX:
             return Refusal.AHEAD, None
-        if signed.record.time_ms + lease_ms_of(key.kind) < now_ms:
+        if time_ms + lease_ms_of(key.kind) < now_ms:
             return Refusal.STALE, None
         merge = self._registers.compare(signed)
         if merge.outcome is not Outcome.NEWER:
@@ -197,8 +199,7 @@ class View:
         replaced = self._take_off(key)
         if replaced is not None:
             self.unwanted.add(replaced.id)
-        self._registers.put(key, signed)
-        self._insert(key, signed)
+        self._insert(key, signed, replaced)
         dropped = tuple(self._make_room(key.kind))
         return Admission(Refusal.CROWDED if key in dropped else None, dropped, contradicted)
 
@@ -217,15 +218,21 @@ class View:
             self._remove(key)
         return tuple(stale)
 
-    def _insert(self, key: RegisterKey, signed: Signed[ExplorerRecord]) -> None:
+    def _insert(self, key: RegisterKey, signed: _Signed, replaced: _Signed | None) -> None:
+        self._registers.put(key, signed)
         self.ids.add(signed.id)
         self.arrivals.append(signed.id)
         self.unwanted.discard(signed.id)
         self._key_of[signed.id] = key
         self._note_change(key)
-        is_orphan = key.kind in SENSE_OF and not self._gives_sense(SENSE_OF[key.kind], key.author)
-        self._shelves[key.kind].put(key, memory_bytes_of(signed), is_orphan=is_orphan)
-        self._tell_dependents(key, is_orphan=False)
+        weight, shelf = memory_bytes_of(signed), self._shelves[key.kind]
+        weighs_the_same = replaced is not None and memory_bytes_of(replaced) == weight
+        if not (weighs_the_same and shelf.quota.incumbents_stay):
+            sense = SENSE_OF.get(key.kind)
+            is_orphan = sense is not None and not self._gives_sense(sense, key.author)
+            shelf.put(key, weight, is_orphan=is_orphan)
+        if replaced is None:
+            self._tell_dependents(key, is_orphan=False)
         if isinstance(signed.record, Holdings):
             for flist in signed.record.flists:
                 self._holders.setdefault(flist, set()).add(signed.record.node)
@@ -383,12 +390,9 @@ class View:
             self._changed_farms[key.author] = None
 
     def _is_gone(self, node: NodeId) -> bool:
-        announcement = self._registers.get(RegisterKey(RecordKind.NODE_ANNOUNCEMENT, node, b""))
-        return (
-            announcement is not None
-            and isinstance(announcement.record, NodeAnnouncement)
-            and announcement.record.status is NodeStatus.GONE
-        )
+        held = self._registers.get(RegisterKey(RecordKind.NODE_ANNOUNCEMENT, node, b""))
+        said = None if held is None else held.record
+        return isinstance(said, NodeAnnouncement) and said.status is NodeStatus.GONE
 
 
 def _is_stale(signed: Signed[_R], now_ms: TimestampMs) -> bool:

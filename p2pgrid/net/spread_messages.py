@@ -32,8 +32,15 @@ own from some nodes until they reconcile; to hide another's takes 2^64 attempts.
 _TOPIC_LENGTH_MAX = 64
 
 
+class _Named:
+    """Room for the name of an item, which is not one of its fields."""
+
+    __slots__ = ("_name",)
+    _name: bytes
+
+
 @dataclass(frozen=True, slots=True)
-class Item:
+class Item(_Named):
     """One record of a topic."""
 
     topic: str
@@ -45,8 +52,14 @@ class Item:
 
 
 def item_id(item: Item) -> bytes:
-    """The name of an item: a hash of what it says, cut to ITEM_ID_BYTES."""
-    return blake2b(item.data, digest_size=ITEM_ID_BYTES, key=item.topic.encode()[:64]).digest()
+    """The name of an item: a hash of what it says, cut to ITEM_ID_BYTES; found once."""
+    try:
+        return item._name  # noqa: SLF001 - what follows from a frozen item
+    except AttributeError:
+        key = item.topic.encode()[:64]
+        name = blake2b(item.data, digest_size=ITEM_ID_BYTES, key=key).digest()
+        object.__setattr__(item, "_name", name)
+        return name
 
 
 def _check_ids(ids: tuple[bytes, ...]) -> None:

@@ -117,6 +117,16 @@ class Exchange:
         self.step = self.taken = 0
 
 
+class Link:
+    """One direction between two nodes that know each other."""
+
+    __slots__ = ("is_open", "source", "target")
+
+    def __init__(self, source: NodeId, target: "Node") -> None:
+        self.source, self.target = source, target
+        self.is_open = False
+
+
 class Node:
     """One node from its birth on; `boot` begins a new incarnation."""
 
@@ -127,8 +137,8 @@ class Node:
         self.id: NodeId = facts.node
         self.random = world.scheduler.random_of(f"node {number}")
         self.skew_ms = self.random.randint(-world.skew_ms_max, world.skew_ms_max)
-        self.links: list[int] = []
-        """Peers that it is connected to, while neither is down nor a partition lies between."""
+        self.links: dict[NodeId, Link] = {}
+        """By peer; open while neither is down nor a partition lies between."""
         self.load = Load(facts.total.less(facts.system), 0)
         self.is_up = False
         self.incarnations = 0
@@ -145,6 +155,14 @@ class Node:
         self.booted_at = self.world.scheduler.now
         self.incarnations += 1
         self._tick_at = self._plan_at = inf
+
+    def link(self, peer: "Node") -> None:
+        """Know a peer."""
+        self.links[peer.id] = Link(self.id, peer)
+
+    def peers(self) -> list[int]:
+        """The numbers of all peers that it knows."""
+        return [link.target.number for link in self.links.values()]
 
     def now_ms(self) -> TimestampMs:
         """What its clock says."""

@@ -4,6 +4,7 @@ Each pair of nodes has a latency of its own, and each message varies a little, s
 messages overtake each other. Nodes send through an uplink of limited width.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
@@ -40,14 +41,15 @@ class Wires:
         self._faults = faults
         self._random = scheduler.random_of("wires")
         self._latency: dict[int, float] = {}
-        self._free_at = [0.0] * count
+        self._free_at = array("d", bytes(8 * count))
         self._side: Sequence[int] | None = None
         self._count = count
         self._draw = 0
-        self._jitter = [exp(self._random.gauss(0.0, JITTER_SIGMA)) for _ in range(_DRAWS)]
-        self._twice = [self._random.random() < faults.duplicated for _ in range(_DRAWS)]
-        self._lost = [self._random.random() < faults.loss for _ in range(_DRAWS)]
-        self.sent_bytes = [0] * count
+        random = self._random
+        self._jitter = array("d", [exp(random.gauss(0.0, JITTER_SIGMA)) for _ in range(_DRAWS)])
+        self._twice = bytes(random.random() < faults.duplicated for _ in range(_DRAWS))
+        self._lost = bytes(random.random() < faults.loss for _ in range(_DRAWS))
+        self.sent_bytes = array("q", bytes(8 * count))
         """Of each node, with everything around the messages."""
 
     def cut(self, side: Sequence[int] | None) -> None:
@@ -63,7 +65,7 @@ class Wires:
         size += MESSAGE_OVERHEAD_BYTES
         self.sent_bytes[source] += size
         now, free_at = self._scheduler.now, self._free_at[source]
-        out_at = (max(free_at, now)) + size / UPLINK_BYTES_PER_SECOND
+        out_at = max(now, free_at) + size / UPLINK_BYTES_PER_SECOND
         self._free_at[source] = out_at
         self._draw = draw = (self._draw + 1) % _DRAWS
         if self._lost[draw] or (self._side is not None and self.are_cut(source, target)):
@@ -72,7 +74,7 @@ class Wires:
 
     def is_doubled(self) -> bool:
         """Whether the message that was just sent arrives twice."""
-        return self._twice[self._draw]
+        return self._twice[self._draw] != 0
 
     def latency(self, source: int, target: int) -> float:
         """Seconds one way; of both ways the same."""

@@ -36,7 +36,7 @@ from p2pgrid.net.spread_messages import Announce, Pull, Push, SpreadMessage
 from p2pgrid.net.spreading import Router
 from p2pgrid.simulation.copies import copies_of
 from p2pgrid.simulation.disk import Disk, DiskStore
-from p2pgrid.simulation.node import Exchange, InMemory, Node, OnDisk
+from p2pgrid.simulation.node import Exchange, InMemory, Link, Node, OnDisk
 from p2pgrid.simulation.scheduler import Scheduler
 from p2pgrid.simulation.wires import Faults, Wires
 from p2pgrid.store.store import Table
@@ -97,7 +97,6 @@ class World:
         self._measured: set[bytes] = set()
         self.wrongly_blamed = 0
         """Times that an honest node held something against another honest one."""
-        self._open: set[tuple[int, int]] = set()
         self._verified: dict[bytes, Signed[ExplorerRecord] | PeerError | None] = {}
         self._disks: dict[int, Disk] = {}
         self.nodes = [
@@ -105,7 +104,7 @@ class World:
             for number in range(setting.nodes)
             for key in [_key_of(f"node {number}")]
         ]
-        self._number_of = {node.id: node.number for node in self.nodes}
+        self._node_of = {node.id: node for node in self.nodes}
         self._link()
 
     def true_ms(self) -> int:
@@ -137,7 +136,7 @@ class World:
             node.announcer.facts, node.announcer.load = node.facts, node.load
             node.announcer.announced_ms = node.announcer.updated_ms = node.now_ms()
         for node in self.nodes:
-            for peer in node.links:
+            for peer in node.peers():
                 self.connect(node.number, peer)
         self.scheduler.run(SETTLE_SECONDS)
 
@@ -148,7 +147,7 @@ class World:
 
     def kill(self, node: Node) -> None:
         """Power off: what was not committed may be torn."""
-        for peer in node.links:
+        for peer in node.peers():
             self._disconnect(node.number, peer)
         node.is_up = False
         self._disks[node.number].lose_power(node.random)
@@ -156,7 +155,7 @@ class World:
     def revive(self, node: Node) -> None:
         """Start a node that was killed: a new incarnation, which announces itself."""
         self._boot(node)
-        for peer in node.links:
+        for peer in node.peers():
             self.connect(node.number, peer)
         node.speak()
 
@@ -181,14 +180,14 @@ class World:
                 pair = (min(number, peer), max(number, peer))
                 if pair not in pairs:
                     pairs.add(pair)
-                    node.links.append(peer)
-                    self.nodes[peer].links.append(number)
+                    node.link(self.nodes[peer])
+                    self.nodes[peer].link(node)
 
     # --- what travels -----------------------------------------------------------------------------
 
     def node_of(self, identity: NodeId) -> Node:
         """The node with this id."""
-        return self.nodes[self._number_of[identity]]
+        return self._node_of[identity]
 
     def router_of(self, node: Node) -> Router:
         """A router as the program sets it up."""
@@ -200,29 +199,31 @@ class World:
 
     def reachable(self, node: Node) -> list[int]:
         """The peers that a node is connected to."""
-        return [peer for peer in node.links if (node.number, peer) in self._open]
+        return [link.target.number for link in node.links.values() if link.is_open]
 
     def connect(self, one: int, other: int) -> None:
         """Open a connection, unless one is open, or a side is down or cut off."""
-        if (one, other) in self._open or not self.nodes[one].is_up or self.are_apart(one, other):
+        node, peer = self.nodes[one], self.nodes[other]
+        if node.links[peer.id].is_open or not node.is_up or self.are_apart(one, other):
             return
-        self._open |= {(one, other), (other, one)}
-        self.nodes[one].connected(self.nodes[other].id)
-        self.nodes[other].connected(self.nodes[one].id)
+        node.links[peer.id].is_open = peer.links[node.id].is_open = True
+        node.connected(peer.id)
+        peer.connected(node.id)
 
     def _disconnect(self, one: int, other: int) -> None:
-        if (one, other) in self._open:
-            self._open -= {(one, other), (other, one)}
-            for end, peer in ((one, other), (other, one)):
-                if self.nodes[end].is_up:
-                    self.nodes[end].disconnected(self.nodes[peer].id)
+        node, peer = self.nodes[one], self.nodes[other]
+        if node.links[peer.id].is_open:
+            node.links[peer.id].is_open = peer.links[node.id].is_open = False
+            for end, gone in ((node, peer), (peer, node)):
+                if end.is_up:
+                    end.disconnected(gone.id)
 
     def spread(self, source: Node, target: NodeId, message: SpreadMessage) -> None:
         """Send a message between routers.
 
         Streams keep what they carry: only records and ids are lost, as when a queue is full.
         """
-        number, wires, kind = self._number_of[target], self.wires, type(message)
+        link = source.links[target]
         size = _SMALL_BYTES
         if isinstance(message, Announce | Pull):
             size += len(message.ids) * _ID_BYTES
@@ -231,19 +232,15 @@ class World:
                 size += len(item.data) + _ITEM_BYTES
                 self.copies += item.data in self._measured
         self.gossip_bytes += size + MESSAGE_OVERHEAD_BYTES
-        arrival = wires.arrival(source.number, number, size)
+        arrival = self.wires.arrival(source.number, link.target.number, size)
         if arrival is None:
-            if kind in _LOSSY:
+            if isinstance(message, _LOSSY):
                 return
-            arrival = self.scheduler.now + wires.latency(source.number, number)
+            arrival = self.scheduler.now + self.wires.latency(source.number, link.target.number)
         arrival += self.hop_seconds
-        self.scheduler.at(arrival, self._arrive, source, number, message)
-        if wires.is_doubled():
-            self.scheduler.at(arrival, self._arrive, source, number, message)
-
-    def _arrive(self, source: Node, target: int, message: SpreadMessage) -> None:
-        if (source.number, target) in self._open:
-            self.nodes[target].hear(source.id, message)
+        self.scheduler.at(arrival, _arrive, link, message)
+        if self.wires.is_doubled():
+            self.scheduler.at(arrival, _arrive, link, message)
 
     def blamed(self, node: Node, peer: NodeId) -> None:
         """A node holds it against a peer that it forwarded what is invalid."""
@@ -316,9 +313,12 @@ class World:
     def lost(self) -> list[tuple[int, bytes]]:
         """(node, id) of every latest honest record that an honest node lacks."""
         wanted = self.newest.values()
-        return [
-            (node.number, one) for node in self.honest for one in wanted if one not in node.view.ids
-        ]
+        lacking: dict[bytes, list[bytes]] = {}
+        for node in self.honest:
+            ids = node.view.ids
+            if ids.root() not in lacking:
+                lacking[ids.root()] = [one for one in wanted if one not in ids]
+        return [(node.number, one) for node in self.honest for one in lacking[node.view.ids.root()]]
 
     def agreement(self) -> float:
         """The share of honest nodes that have the commonest root."""
@@ -328,21 +328,27 @@ class World:
     def cut(self, side: Sequence[int]) -> None:
         """Let only nodes on one side reach each other."""
         self.wires.cut(side)
-        for one, other in sorted(self._open):
-            if one < other and self.wires.are_cut(one, other):
-                self._disconnect(one, other)
+        for node in self.nodes:
+            for peer in node.peers():
+                if self.wires.are_cut(node.number, peer):
+                    self._disconnect(node.number, peer)
 
     def heal(self) -> None:
         """End the partition: nodes find each other again as their pauses between dials end."""
         self.wires.cut(None)
         for node in self.nodes:
-            for peer in node.links:
-                if node.number < peer and (node.number, peer) not in self._open:
+            for peer in node.peers():
+                if node.number < peer and peer not in self.reachable(node):
                     pause = node.random.uniform(0.0, DISCOVERY_RETRY_SECONDS_MAX)
                     self.scheduler.after(pause, self.connect, node.number, peer)
 
     def _is_newest(self, node: Node, signed: Signed[Any]) -> None:
         self.newest[kind_of(type(signed.record)), node.id] = signed.id
+
+
+def _arrive(link: Link, message: SpreadMessage) -> None:
+    if link.is_open:
+        link.target.hear(link.source, message)
 
 
 def _key_of(name: str) -> SigningKey:

@@ -10,7 +10,7 @@ one grid is valid in another. libsodium's verification is the protocol rule:
 other libraries accept keys and signatures that it refuses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Generic, NewType, Protocol, TypeVar
 
@@ -61,6 +61,8 @@ class Signed(Generic[_R]):
     id: RecordId
     envelope: bytes
     """What travels and rests: kind, body and signature."""
+    place: object = field(default=None, init=False, repr=False, compare=False)
+    """The register that it belongs in, once somebody asked; see `crdt.register`."""
 
 
 @dataclass(frozen=True, slots=True)
