@@ -66,6 +66,10 @@ class _Known:
     begun_ms: int | None = None
     failures: int = 0
     waits_until_ms: int = 0
+    first_wait_until_ms: int = 0
+    """What `waits_until_ms` would be had it failed but once, the last time."""
+    has_lied: bool = False
+    """Since the last pull from it that went well."""
 
 
 class CatchUp:
@@ -86,7 +90,14 @@ class CatchUp:
     # --- events -----------------------------------------------------------------------------------
 
     def peer_up(self, peer: bytes) -> None:
-        """There is a connection to this peer."""
+        """There is a connection to this peer.
+
+        After failures, a new one makes it wait no longer than after the first: it was cut off
+        perhaps. Who lied gains nothing; a new name would get a liar further anyway.
+        """
+        known = self._known.get(peer)
+        if known is not None and not known.has_lied:
+            known.waits_until_ms = min(known.waits_until_ms, known.first_wait_until_ms)
         self._up[peer] = None
         self._wanted[peer] = None
 
@@ -152,8 +163,11 @@ class CatchUp:
                 first_ms = max(first_ms, LIAR_BACK_OFF_MS_MIN)
             doubled_ms = first_ms << min(known.failures, 16)
             known.waits_until_ms = now_ms + min(doubled_ms, PULL_BACK_OFF_MS_MAX)
+            known.first_wait_until_ms = now_ms + first_ms
             known.failures += 1
+            known.has_lied |= outcome is Outcome.LIED
             return
+        known.has_lied = False
         known.failures = known.waits_until_ms = 0
         if outcome is Outcome.MORE:
             self._wanted = {peer: None, **self._wanted}

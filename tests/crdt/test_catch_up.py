@@ -72,8 +72,9 @@ def test_a_peer_that_fails_waits_longer_each_time(outcome: Outcome, first_ms: in
         plan.nudge(A)
         assert plan.due(now_ms) == [A]
         plan.ended(A, outcome, now_ms)
-        plan.peer_up(A)  # to come up again is no way around it
-        plan.peer_down(A)
+        if outcome is Outcome.LIED:
+            plan.peer_up(A)  # to come up again is no way around it
+            plan.peer_down(A)
         plan.nudge(A)
         wait_ms = min(first_ms << number, PULL_BACK_OFF_MS_MAX)
         assert plan.due(now_ms + wait_ms - 1) == []
@@ -82,6 +83,31 @@ def test_a_peer_that_fails_waits_longer_each_time(outcome: Outcome, first_ms: in
     plan.ended(A, Outcome.LEVEL, now_ms)
     plan.nudge(A)
     assert plan.due(now_ms + RHYTHM.same_peer_ms_min) == [A]
+
+
+def test_a_peer_that_comes_back_waits_as_after_its_first_failure() -> None:
+    """A cut makes honest peers silent; when it heals, nobody waits for what failed before."""
+    plan = plan_of(A)
+    for _ in range(5):
+        plan.due(0)
+        plan.ended(A, Outcome.FAILED, 0)
+        plan.nudge(A)
+    plan.peer_down(A)
+    plan.peer_up(A)
+
+    assert plan.due(RHYTHM.back_off_ms_min - 1) == []
+    assert plan.due(RHYTHM.back_off_ms_min) == [A]
+
+
+def test_a_liar_gains_nothing_by_coming_back() -> None:
+    plan = plan_of(A)
+    plan.due(0)
+    plan.ended(A, Outcome.LIED, 0)
+    for _ in range(2):  # a failure that follows does not hide the lie
+        plan.peer_down(A)
+        plan.peer_up(A)
+        assert A not in plan.due(1000)
+        plan.ended(A, Outcome.FAILED, 1000)
 
 
 def test_a_nudged_peer_is_pulled_from_again_after_a_moment() -> None:
