@@ -54,6 +54,7 @@ TESTED_ELSEWHERE = {
     "net/libp2p*.py": "contracts/test_network.py",
     "net/memory*.py": "contracts/test_network.py",
     "net/peer_events.py": "contracts/test_network.py",
+    "net/spread_driver.py": "contracts/test_network_gossip.py",
     "net/scopes.py": "contracts/test_network.py",
     "simulation/coroutines.py": "simulation/test_scenarios.py",
     "simulation/liars.py": "simulation/test_scenarios.py",

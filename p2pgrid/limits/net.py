@@ -4,7 +4,7 @@ from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.units import KIB, MIB
 
 GOSSIP_BYTES_MAX = 60 * KIB
-"""What one gossip message may carry; a larger one would block the 32-deep queues of libp2p."""
+"""What one gossip message may carry; a larger one would keep a slow link from all else."""
 
 DIAL_SECONDS_MAX = 8.0
 """A peer that accepts TCP but stays mute blocks libp2p for over 100 s otherwise."""
@@ -119,9 +119,6 @@ GOSSIP_PER_SECOND_MAX = 50.0
 
 GOSSIP_BURST_MESSAGES = 16
 """What we publish back to back: half of libp2p's 32-deep queues, which drop silently."""
-
-GOSSIP_CHECK_SECONDS = 10.0
-"""How often we look for connected peers that libp2p failed to register for gossip."""
 
 GOSSIP_PEER_PER_SECOND_MAX = 1000.0
 """New items that we look at from one peer, sustained: each costs a signature check."""

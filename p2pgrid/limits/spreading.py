@@ -61,3 +61,18 @@ GOSSIP_GIVEN_BURST_BYTES = 512 * KIB
 
 GOSSIP_PENDING_BYTES_MAX = 256 * KIB
 """Items waiting for the next push to one peer; what is beyond comes to it by reconciling."""
+
+GOSSIP_RETRY_SECONDS = 5.0
+"""Before a gossip stream that failed is opened anew, so that breaking them costs us little."""
+
+GOSSIP_STREAM_SECONDS_MAX = 8.0
+"""To open a gossip stream: as long as to greet."""
+
+GOSSIP_PEER_MESSAGES_PER_SECOND = 1000.0
+"""Messages of one peer that we read, sustained; what more it sends waits in its own socket."""
+
+GOSSIP_PEER_MESSAGES_BURST = 1000
+"""The same at once."""
+
+GOSSIP_OUTBOX_BYTES_MAX = 1 * MIB
+"""Waiting for a peer that reads slowly. Announcements are dropped when half of it is full."""

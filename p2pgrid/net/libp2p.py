@@ -23,7 +23,6 @@ from p2pgrid.net.control import Hello
 from p2pgrid.net.control_session import Asker, Service
 from p2pgrid.net.desk import Desk
 from p2pgrid.net.libp2p_dial import Dialler
-from p2pgrid.net.libp2p_gossip import Gossip
 from p2pgrid.net.libp2p_host import (
     bound_to,
     close_sockets,
@@ -34,6 +33,7 @@ from p2pgrid.net.libp2p_host import (
     swarm_of,
 )
 from p2pgrid.net.libp2p_peers import Peers
+from p2pgrid.net.libp2p_spreading import Spreading
 from p2pgrid.net.links import Link
 from p2pgrid.net.mdns import Sighting, open_mdns
 from p2pgrid.net.network import (
@@ -92,7 +92,7 @@ class _Libp2pNetwork:
         self._dialler = Dialler(host)
         self._desk = Desk(self.prefix_of_peer)
         self._peers = Peers(host, self._hello, Service(self._handlers, self._desk), self._on_hello)
-        self._gossip = Gossip(host, self._peers)
+        self._gossip = Spreading(host, self._peers)
         self._peers.gossip = self._gossip
 
     @asynccontextmanager

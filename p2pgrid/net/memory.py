@@ -2,11 +2,10 @@
 
 Under a virtual clock hours pass in milliseconds. Latency and loss come from one
 seed; the order in which trio runs tasks does not, so a run is alike, not equal.
-Gossip floods: every node that accepts a message passes it to its neighbours.
+Gossip is the router of `spreading`, as on libp2p.
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -17,9 +16,6 @@ from nacl.signing import SigningKey
 from p2pgrid.errors import BadInput, Unreachable
 from p2pgrid.limits.net import (
     BULK_CONNECTIONS_PER_PEER_MAX,
-    GOSSIP_BURST_MESSAGES,
-    GOSSIP_BYTES_MAX,
-    GOSSIP_PER_SECOND_MAX,
     REQUEST_BODY_BYTES_MAX,
     REQUESTS_PER_PEER_MAX,
 )
@@ -30,7 +26,6 @@ from p2pgrid.net.bulk_socket import serve_bulk_stream
 from p2pgrid.net.control import Answer, Failure, Request, error_of
 from p2pgrid.net.control_session import Service
 from p2pgrid.net.desk import Desk
-from p2pgrid.net.inbox import Inbox
 from p2pgrid.net.links import Link
 from p2pgrid.net.memory_bulk import open_pair
 from p2pgrid.net.memory_link import MemoryLink
@@ -46,17 +41,16 @@ from p2pgrid.net.network import (
     RequestHandler,
     Topic,
     Validator,
-    Verdict,
 )
-from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.peer_events import PeerEvents
 from p2pgrid.net.prefix import prefix_of
 from p2pgrid.net.scopes import bare_errors
+from p2pgrid.net.spread_driver import SpreadDriver
+from p2pgrid.net.spread_messages import Push, SpreadMessage
 from p2pgrid.net.standing import Fault, Standing
 
 log = logging.getLogger(__name__)
 
-_SEEN_MESSAGES_MAX = 4096
 _NO_NETWORK = NetworkId(bytes(NETWORK_ID_BYTES))
 
 
@@ -70,6 +64,7 @@ class MemoryHub:
         """Mean of one way; each varies by half."""
         self.gossip_loss = gossip_loss
         """Share of gossip deliveries between two neighbours that are lost."""
+        self._seed = seed
         self._random = Random(seed)  # noqa: S311 - a simulation, to be repeatable
         self._nodes: dict[NodeId, _MemoryNetwork] = {}
         self._groups: list[frozenset[NodeId]] = []
@@ -90,6 +85,7 @@ class MemoryHub:
         with bare_errors():
             async with trio.open_nursery() as nursery:
                 node.nursery = nursery
+                nursery.start_soon(node.gossip.run)
                 self._nodes[node.id] = node
                 try:
                     yield node
@@ -121,6 +117,10 @@ class MemoryHub:
         """Of one way, this time."""
         return self.latency_seconds * self._random.uniform(0.5, 1.5)
 
+    def random(self, node: NodeId) -> Random:
+        """For the choices of one node."""
+        return Random(f"{self._seed} {node.hex()}")  # noqa: S311 - a simulation, to be repeatable
+
     def loses_gossip(self) -> bool:
         """Whether this delivery is lost."""
         return self._random.uniform(0, 1) < self.gossip_loss
@@ -148,17 +148,13 @@ class _MemoryNetwork:
         self._links: dict[NodeId, MemoryLink[_MemoryNetwork]] = {}
         self._book = AddressBook()
         self._events = PeerEvents()
-        self._inboxes: dict[Topic, Inbox] = {}
-        self._seen: OrderedDict[tuple[NodeId, int], None] = OrderedDict()
-        self._published_count = 0
         self._standing = Standing()
-        self._pace = TokenBucket(
-            per_second=GOSSIP_PER_SECOND_MAX,
-            burst=GOSSIP_BURST_MESSAGES,
-            now=trio.current_time(),
+        self.gossip = SpreadDriver(
+            hub.random(node),
+            send=self._send,
+            blame=lambda peer: self._blame(peer, Fault.GOSSIP),
+            thank=self._thank,
         )
-        self._turn = trio.Lock()
-        self._incarnation = int(trio.current_time() * 1_000_000)
 
     @property
     def id(self) -> NodeId:
@@ -225,23 +221,13 @@ class _MemoryNetwork:
 
     async def publish(self, topic: Topic, data: bytes) -> None:
         """See `Network.publish`."""
-        if len(data) > GOSSIP_BYTES_MAX:
-            raise ValueError(f"message of {len(data)} bytes, the limit is {GOSSIP_BYTES_MAX}")
-        async with self._turn:
-            await trio.sleep(self._pace.wait_seconds(trio.current_time()))
-            self._pace.take(trio.current_time())
-        self._published_count += 1
-        name = (self._id, self._incarnation + self._published_count)
-        self._see(name)
-        self._forward(topic, name, data, without=None)
+        await self.gossip.publish(topic, data)
 
     def subscribe(
         self, topic: Topic, validate: Validator
     ) -> trio.MemoryReceiveChannel[GossipMessage]:
         """See `Network.subscribe`."""
-        assert topic not in self._inboxes, f"{topic} is subscribed to already"
-        self._inboxes[topic] = Inbox(validate)
-        return self._inboxes[topic].messages
+        return self.gossip.subscribe(topic, validate)
 
     async def request(self, peer: NodeId, method: Method, body: bytes) -> bytes:
         """See `Network.request`."""
@@ -295,8 +281,7 @@ class _MemoryNetwork:
         for link in self.open_links():
             link.break_off()
         self._events.close()
-        for inbox in self._inboxes.values():
-            inbox.close()
+        self.gossip.close()
 
     def on_up(self, link: "MemoryLink[_MemoryNetwork]") -> None:
         """A connection is open."""
@@ -304,11 +289,13 @@ class _MemoryNetwork:
         self._links[peer.id] = link
         self._book.learn(peer.id, peer.addresses())
         self._events.tell(PeerUp(peer.id))
+        self.gossip.peer_up(peer.id)
 
     def on_down(self, peer: NodeId) -> None:
         """A connection is gone."""
         del self._links[peer]
         self._events.tell(PeerDown(peer))
+        self.gossip.peer_down(peer)
 
     def refuses(self, peer: NodeId) -> bool:
         """Whether we hung up on it lately for what it sent."""
@@ -364,36 +351,22 @@ class _MemoryNetwork:
 
     # --- gossip -----------------------------------------------------------------------------------
 
-    def _forward(
-        self, topic: Topic, name: tuple[NodeId, int], data: bytes, *, without: NodeId | None
-    ) -> None:
-        for peer, link in self._links.items():
-            if peer not in (without, name[0]) and not self._hub.loses_gossip():
-                node = link.other(self)
-                node.nursery.start_soon(node.take_gossip, link, topic, name, data)
-
-    async def take_gossip(
-        self,
-        link: "MemoryLink[_MemoryNetwork]",
-        topic: Topic,
-        name: tuple[NodeId, int],
-        data: bytes,
-    ) -> None:
-        """A neighbour sent this; judge it after a while, and pass it on if it is good."""
-        await trio.sleep(self._hub.delay_seconds())
-        forwarder = link.other(self).id
-        inbox = self._inboxes.get(topic)
-        if inbox is None or not link.is_open or name in self._seen or name[0] == self._id:
+    def _send(self, peer: NodeId, message: SpreadMessage) -> None:
+        link = self._links.get(peer)
+        if link is None or (isinstance(message, Push) and self._hub.loses_gossip()):
             return
-        self._see(name)
-        verdict = inbox.offer(GossipMessage(forwarder, data))
-        if verdict is Verdict.ACCEPT:
-            link.useful_at[self._id] = trio.current_time()
-            self._forward(topic, name, data, without=forwarder)
-        elif verdict is Verdict.REJECT:
-            self._blame(forwarder, Fault.GOSSIP)
+        link.gossip[self._id].append(message)
+        node = link.other(self)
+        node.nursery.start_soon(node.take_gossip, link)
 
-    def _see(self, name: tuple[NodeId, int]) -> None:
-        self._seen[name] = None
-        if len(self._seen) > _SEEN_MESSAGES_MAX:
-            self._seen.popitem(last=False)
+    async def take_gossip(self, link: "MemoryLink[_MemoryNetwork]") -> None:
+        """A neighbour said something; whatever wakes first hears what was said first."""
+        await trio.sleep(self._hub.delay_seconds())
+        speaker = link.other(self).id
+        message = link.gossip[speaker].popleft()
+        if link.is_open:
+            self.gossip.receive(speaker, message)
+
+    def _thank(self, peer: NodeId) -> None:
+        if peer in self._links:
+            self._links[peer].useful_at[self._id] = trio.current_time()

@@ -1,5 +1,6 @@
 """A connection in memory: two ends, and what is under way between them."""
 
+from collections import defaultdict, deque
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -8,6 +9,7 @@ from p2pgrid.model.ids import NodeId
 from p2pgrid.net.links import NEVER, Link
 from p2pgrid.net.memory_bulk import MemoryBulkStream
 from p2pgrid.net.prefix import prefix_of
+from p2pgrid.net.spread_messages import SpreadMessage
 
 
 class LinkEnd(Protocol):
@@ -38,6 +40,8 @@ class MemoryLink(Generic[_End]):
         self.since = now
         self.useful_at: dict[NodeId, float] = {}
         """For whom, and when last."""
+        self.gossip: defaultdict[NodeId, deque[SpreadMessage]] = defaultdict(deque)
+        """What each end said and the other has not heard yet, in order, as on a stream."""
         self.is_open = True
         self.scopes: set[trio.CancelScope] = set()
         """What is under way on it, and ends with it."""

@@ -21,6 +21,9 @@ from p2pgrid.net.links import Link
 CONTROL_PROTOCOL = "/p2pgrid/control/1"
 """The persistent stream that requests and answers travel on."""
 
+SPREADING_PROTOCOL = "/p2pgrid/spreading/1"
+"""The stream that records spread on, one for each direction; see `spread_messages`."""
+
 
 class Topic(StrEnum):
     """Gossip topics, one for each class of records."""

@@ -22,10 +22,7 @@ from dataclasses import dataclass
 from math import inf
 from random import Random
 
-from p2pgrid.limits.net import (
-    GOSSIP_PEER_BURST_MESSAGES,
-    GOSSIP_PEER_PER_SECOND_MAX,
-)
+from p2pgrid.limits.net import GOSSIP_PEER_BURST_MESSAGES, GOSSIP_PEER_PER_SECOND_MAX
 from p2pgrid.limits.spreading import (
     GOSSIP_ANNOUNCE_SECONDS,
     GOSSIP_BATCH_BYTES_MAX,
@@ -158,8 +155,14 @@ class Router:
     def peer_up(self, name: NodeId, now: float) -> list[Effect]:
         """A peer can be sent messages from now on."""
         self._peers[name] = _Peer(now)
+        return self.greet(name) + self._fill(now)
+
+    def greet(self, name: NodeId) -> list[Effect]:
+        """Tell a peer what it has to know of us, again if messages to it may have been lost."""
         effects: list[Effect] = [Send(name, Topics(tuple(sorted(self._topics))))]
-        return effects + self._fill(now)
+        if self._peers[name].is_provider:
+            effects.append(Send(name, Graft()))
+        return effects
 
     def peer_down(self, name: NodeId, now: float) -> list[Effect]:
         """A peer is gone."""
@@ -248,8 +251,10 @@ class Router:
         knowers = [source, *(wanted.announcers if wanted is not None else ())]
         effects: list[Effect] = []
         for name, peer in self._peers.items():
-            if peer.is_listener and item.topic in peer.topics and name not in knowers:
+            is_to_hear = peer.is_listener and item.topic in peer.topics and name not in knowers
+            if is_to_hear and _has_room(peer, item):  # else it is told the id, and pulls
                 effects += self._push(name, peer, key, item, now)
+                knowers.append(name)
         self._tell_later(key, item.topic, knowers, now)
         return effects
 
@@ -265,7 +270,7 @@ class Router:
 
     def _push(self, name: NodeId, peer: _Peer, key: bytes, item: Item, now: float) -> list[Effect]:
         """Queue for a peer; at once when nothing was sent to it lately."""
-        if peer.pending_bytes + len(item.data) > GOSSIP_PENDING_BYTES_MAX:
+        if not _has_room(peer, item):
             return []
         if key not in peer.pending:
             peer.pending[key] = item
@@ -293,8 +298,6 @@ class Router:
         effects: list[Effect] = []
         told: dict[tuple[bytes, ...], list[Announce]] = {}
         for name, peer in self._peers.items():
-            if peer.is_listener:
-                continue
             topics = peer.topics
             ids = tuple(
                 [key for key, topic, knowers in news if topic in topics and name not in knowers]
@@ -384,3 +387,7 @@ class Router:
             del self._seen[key]
             old = self._kept.pop(key, None)
             self._kept_bytes -= len(old.data) if old is not None else 0
+
+
+def _has_room(peer: _Peer, item: Item) -> bool:
+    return peer.pending_bytes + len(item.data) <= GOSSIP_PENDING_BYTES_MAX

@@ -46,7 +46,7 @@ async def test_what_is_not_accepted_is_neither_given_nor_passed_on(
     world: World, verdict: Verdict
 ) -> None:
     def judge(forwarder: NodeId, data: bytes) -> Verdict:
-        return Verdict.ACCEPT if data == b"good" else verdict
+        return Verdict.ACCEPT if data.startswith(b"good") else verdict
 
     async with world(1) as left, world(2) as middle, world(3) as right:
         await left.connect(middle.addresses()[0])
@@ -56,11 +56,11 @@ async def test_what_is_not_accepted_is_neither_given_nor_passed_on(
         await spread(left, Topic.LEDGER, b"good", at_right)
 
         await left.publish(Topic.LEDGER, b"bad")
-        await spread(left, Topic.LEDGER, b"good", at_right)
+        await spread(left, Topic.LEDGER, b"good too", at_right)
 
         for inbox in (at_middle, at_right):
             while inbox.statistics().current_buffer_used:
-                assert inbox.receive_nowait().data == b"good"
+                assert inbox.receive_nowait().data.startswith(b"good")
 
 
 async def test_a_raising_validator_harms_nobody(world: World) -> None:
@@ -104,7 +104,7 @@ async def test_gossip_that_is_too_long_is_not_sent(world: World) -> None:
 
 
 async def test_a_burst_is_paced_and_arrives_completely(world: World) -> None:
-    """libp2p's queues drop all beyond 32 back to back, silently."""
+    """Nothing is lost between peers that read."""
     count = 100
     async with pair(world) as (left, right):
         inbox = right.subscribe(Topic.LEDGER, accept)
