@@ -242,7 +242,7 @@ async def test_neighbours_that_lasted_are_the_first_after_a_restart(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """And who only connected to us is none of them."""
-    hub, shelf = MemoryHub(), Shelf()
+    hub, shelf = MemoryHub(latency_seconds=0), Shelf()  # who is dialled first is up first
     async with AsyncExitStack() as nodes:
         for number in range(10):
             await nodes.enter_async_context(hub.open(key(number)))
