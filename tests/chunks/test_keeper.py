@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from p2pgrid.chunks.chunk_store import chunk_id
+from p2pgrid.chunks.chunk_store import OnCount, chunk_id
 from p2pgrid.chunks.keeper import ChunkKeeper
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.pack_store import open_chunk_store
@@ -155,14 +155,29 @@ async def test_it_looks_after_the_share_but_not_in_vain(kept: Kept) -> None:
     kept.hold_needed()
 
 
-async def test_it_does_so_by_itself(kept: Kept, mock_clock: trio.testing.MockClock) -> None:
+class TellingStore(MemoryChunkStore):
+    """Tells when it is compacted, which comes after what is evicted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compacted = trio.Event()
+
+    async def compact(self, on_progress: OnCount) -> int:
+        self.compacted.set()
+        return await super().compact(on_progress)
+
+
+async def test_it_does_so_by_itself(mock_clock: trio.testing.MockClock) -> None:
+    chunks = TellingStore()
+    kept = Kept(chunks)
+    await kept.fill()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(kept.keeper.run)
         await trio.testing.wait_all_tasks_blocked()
         assert kept.count == len(BLOBS)
         mock_clock.jump(KEEPER_SECONDS)
-        while kept.count == len(BLOBS):
-            await trio.lowlevel.checkpoint()
+        await chunks.compacted.wait()
+        assert kept.count == 13
         nursery.cancel_scope.cancel()
     kept.hold_needed()
 
