@@ -1,8 +1,7 @@
 """The explorer of a light peer: asks a few full peers, believes signatures, shows who agreed."""
 
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Generic, TypeVar
@@ -10,7 +9,7 @@ from typing import Generic, TypeVar
 import trio
 from nacl.signing import SigningKey
 
-from p2pgrid.errors import BrokenProtocol, GridError, Refused, Unreachable
+from p2pgrid.errors import BrokenProtocol, Refused, Unreachable
 from p2pgrid.explorer.announce import Stamp
 from p2pgrid.explorer.archive import Archive
 from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodeSort, NodeView
@@ -36,7 +35,8 @@ from p2pgrid.limits.explorer import (
 )
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
-from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
+from p2pgrid.model.ids import FlistId, NetworkId, NodeId
+from p2pgrid.net.asking import Panel
 from p2pgrid.net.network import Method, Network, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
@@ -82,7 +82,7 @@ class RemoteExplorer:
         self._network = network
         self._network_id = network_id
         self._now_ms = now_ms
-        self._random = random
+        self._panel = Panel(network, random, QUERY_PEERS, QUERY_PEERS_TRIED_MAX)
         self._archive = Archive(store, network_id, now_ms)
         """Records of our own, whose sequence must go on after a restart."""
 
@@ -155,7 +155,7 @@ class RemoteExplorer:
         async def ask(peer: NodeId) -> tuple[Signed[ExplorerRecord], ...]:
             return await self._ask(peer, question, rows_max)
 
-        answers = await self._ask_several(ask)
+        answers = await self._panel.ask(ask)
         now_ms = self._now_ms()
         union = View()
         for answer in answers:
@@ -200,7 +200,7 @@ class RemoteExplorer:
                 raise
 
         try:
-            await self._ask_several(submit)
+            await self._panel.ask(submit)
         except Unreachable:
             if refusals:
                 raise refusals[0] from None
@@ -212,49 +212,6 @@ class RemoteExplorer:
             with blaming(self._network, peer):
                 return decode(Page, answer, bytes_max=_PAGE_BYTES_MAX)
         raise Unreachable(f"no answer within {REQUEST_SECONDS_MAX:g} s")
-
-    async def _ask_several(self, ask: Callable[[NodeId], Awaitable[_T]]) -> list[_T]:
-        """Answers of up to QUERY_PEERS random peers; others are tried for those that fail.
-
-        Peers of different networks go first: who rents one network full of peers is one voice.
-
-        Raises:
-            Unreachable: nobody answered.
-        """
-        peers = list(self._network.peers())
-        self._random.shuffle(peers)
-        peers = spread_by(self._network.prefix_of_peer, peers)
-        del peers[QUERY_PEERS_TRIED_MAX:]
-        answers: list[_T] = []
-        reasons: list[str] = []
-
-        async def attempt(peer: NodeId) -> None:
-            try:
-                answers.append(await ask(peer))
-            except GridError as error:
-                reasons.append(f"{short(peer)}: {error!s:.200}")
-
-        while peers and len(answers) < QUERY_PEERS:
-            batch = peers[: QUERY_PEERS - len(answers)]
-            del peers[: len(batch)]
-            async with trio.open_nursery() as nursery:
-                for peer in batch:
-                    nursery.start_soon(attempt, peer)
-        if not answers:
-            why = "; ".join(reasons[:QUERY_PEERS]) or "no peer is connected"
-            raise Unreachable(f"no peer of the grid answered ({why})")
-        return answers
-
-
-def spread_by(prefix_of: Callable[[NodeId], str], peers: Sequence[NodeId]) -> list[NodeId]:
-    """Peers so that the first ones are of prefixes as different as there are; else in order."""
-    seen: Counter[str] = Counter()
-    rounds: list[int] = []
-    for peer in peers:
-        prefix = prefix_of(peer)
-        rounds.append(seen[prefix])
-        seen[prefix] += 1
-    return [peer for _, peer in sorted(zip(rounds, peers, strict=True), key=lambda one: one[0])]
 
 
 def _view_of(records: tuple[Signed[ExplorerRecord], ...], now_ms: TimestampMs) -> View:

@@ -6,7 +6,7 @@ of an account. Balances and histories are compared between peers.
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TypeVar
@@ -59,6 +59,7 @@ from p2pgrid.model.certificate import CertifiedOperation, Equivocation
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
 from p2pgrid.model.operation import Operation, Payload
+from p2pgrid.net.asking import Panel, reason_of
 from p2pgrid.net.network import Method, Network, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
@@ -87,7 +88,7 @@ class RemoteLedger:
         self._network_id = genesis.network
         self._witnesses = first_witnesses(genesis)
         self._network = network
-        self._random = random
+        self._panel = Panel(network, random, LEDGER_ASKED_PEERS, LEDGER_TRIED_PEERS_MAX)
         self._purse = Purse(store, self._network_id)
         self._spending = Spending(self._purse, self, self._network_id, genesis.pricing.fee, now_ms)
 
@@ -119,7 +120,7 @@ class RemoteLedger:
         """
         refusals: list[Refused] = []
         reasons: list[str] = []
-        for peer in self._some_peers():
+        for peer in self._panel.peers():
             try:
                 data = await self._request(
                     peer, Method.LEDGER_SUBMIT, signed.envelope, SUBMIT_SECONDS_MAX + 5
@@ -134,14 +135,14 @@ class RemoteLedger:
                 if len(refusals) == LEDGER_ASKED_PEERS:
                     raise
             except GridError as error:
-                reasons.append(f"{short(peer)}: {error!s:.200}")
+                reasons.append(reason_of(peer, error))
             else:
                 if identity == signed.id:
                     return
                 reasons.append(f"{short(peer)}: it proved another operation")
         if refusals:
             raise refusals[0]
-        raise Unreachable(f"no peer got the operation certified ({_why(reasons)})")
+        raise Unreachable(f"no peer got the operation certified ({self._panel.why(reasons)})")
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -179,7 +180,7 @@ class RemoteLedger:
         async def ask(peer: NodeId) -> HistoryReport:
             return await self._ask(peer, Method.LEDGER_HISTORY, query, HistoryReport)
 
-        entries = [history_entry(row) for row in _most_common(await self._ask_several(ask)).rows]
+        entries = [history_entry(row) for row in _most_common(await self._panel.ask(ask)).rows]
         pending = self._purse.pending(account)
         if pending is not None and all(entry.operation != pending.id for entry in entries):
             entries.insert(0, pending_entry(pending.id, pending.record))
@@ -188,7 +189,7 @@ class RemoteLedger:
     async def evidence(self) -> list[EvidenceView]:
         """Everybody who was caught, as far as the peers asked know; the proofs are checked."""
         found: dict[NodeId, Equivocation] = {}
-        for answer in await self._ask_several(self._evidence_of):
+        for answer in await self._panel.ask(self._evidence_of):
             found |= {evidence.culprit: evidence for evidence in answer}
         return [evidence_view(evidence_id(key), found[key]) for key in sorted(found)]
 
@@ -198,7 +199,7 @@ class RemoteLedger:
         async def ask(peer: NodeId) -> StatusReport:
             return await self._ask(peer, Method.LEDGER_STATUS, StatusQuery(), StatusReport)
 
-        report = _most_common(await self._ask_several(ask))
+        report = _most_common(await self._panel.ask(ask))
         supply = sum(amount for _, amount in self._genesis.balances)
         return LedgerStatus(
             grid=self._genesis.name,
@@ -231,7 +232,7 @@ class RemoteLedger:
                 found = account_of_report(report, account, self._witnesses, self._network_id)
             return found, report.conviction is not None
 
-        answers = await self._ask_several(ask)
+        answers = await self._panel.ask(ask)
         newest = max(found.sequence for found, _ in answers)
         best = _most_common([found for found, _ in answers if found.sequence == newest])
         agreeing = sum(found == best for found, _ in answers)
@@ -243,7 +244,7 @@ class RemoteLedger:
             with blaming(self._network, peer):
                 return escrow_of_report(report, query, self._witnesses, self._network_id)
 
-        found = [escrow for escrow in await self._ask_several(ask) if escrow is not None]
+        found = [escrow for escrow in await self._panel.ask(ask) if escrow is not None]
         return max(found, key=_known_of, default=None)
 
     async def _evidence_of(self, peer: NodeId) -> list[Equivocation]:
@@ -270,41 +271,6 @@ class RemoteLedger:
         with trio.move_on_after(seconds_max):
             return await self._network.request(peer, method, body)
         raise Unreachable(f"no answer within {seconds_max:g} s")
-
-    def _some_peers(self) -> list[NodeId]:
-        peers = list(self._network.peers())
-        self._random.shuffle(peers)
-        return peers[:LEDGER_TRIED_PEERS_MAX]
-
-    async def _ask_several(self, ask: Callable[[NodeId], Awaitable[_M]]) -> list[_M]:
-        """Answers of up to LEDGER_ASKED_PEERS random peers; others are tried for those that fail.
-
-        Raises:
-            Unreachable: nobody answered.
-        """
-        peers = self._some_peers()
-        answers: list[_M] = []
-        reasons: list[str] = []
-
-        async def attempt(peer: NodeId) -> None:
-            try:
-                answers.append(await ask(peer))
-            except GridError as error:
-                reasons.append(f"{short(peer)}: {error!s:.200}")
-
-        while peers and len(answers) < LEDGER_ASKED_PEERS:
-            some = peers[: LEDGER_ASKED_PEERS - len(answers)]
-            del peers[: len(some)]
-            async with trio.open_nursery() as nursery:
-                for peer in some:
-                    nursery.start_soon(attempt, peer)
-        if not answers:
-            raise Unreachable(f"no peer of the grid answered ({_why(reasons)})")
-        return answers
-
-
-def _why(reasons: Sequence[str]) -> str:
-    return "; ".join(reasons[:LEDGER_ASKED_PEERS]) or "no peer is connected"
 
 
 def _most_common(answers: Sequence[_H]) -> _H:

@@ -13,7 +13,7 @@ from p2pgrid.explorer.announce import announcement_of
 from p2pgrid.explorer.query import NodeFilter, NodeSort
 from p2pgrid.explorer.questions import Page
 from p2pgrid.explorer.records import ExplorerRecord
-from p2pgrid.explorer.remote import RemoteExplorer, spread_by
+from p2pgrid.explorer.remote import RemoteExplorer
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.limits.explorer import QUERY_PAGES_MAX, QUERY_PEERS
 from p2pgrid.model.capacity import Capacity
@@ -173,14 +173,6 @@ async def test_a_mute_peer_holds_up_nothing_for_ever(
 async def test_three_are_asked_also_of_many(autojump_clock: trio.testing.MockClock) -> None:
     async with open_light(*[EVERYTHING] * 6) as (light, _, _full):
         assert (await light.farms()).asked == QUERY_PEERS
-
-
-def test_peers_of_different_networks_are_asked_first() -> None:
-    peers = [node_of(number) for number in range(1, 9)]
-    crowd = dict.fromkeys(peers, "10.1.")
-    assert spread_by(crowd.__getitem__, peers) == peers
-    mixed = {**crowd, peers[6]: "10.2.", peers[7]: "10.3."}
-    assert spread_by(mixed.__getitem__, peers) == [peers[0], *peers[6:], *peers[1:6]]
 
 
 async def test_a_network_full_of_peers_is_one_voice(
