@@ -177,12 +177,24 @@ def test_order_duplicates_and_pieces_leave_no_trace(author: Author, data: st.Dat
     piecewise = LedgerState(GENESIS)
     for one in [*mixed, *mixed[:3]]:
         piecewise.add([(one.id, one.record)])
-    cut = data.draw(st.integers(0, len(mixed)))
-    in_two = state_of(mixed[cut:])
-    in_two.add((one.id, one.record) for one in mixed[:cut])
-
     assert view(piecewise) == whole
-    assert view(in_two) == whole
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(), st.data())
+def test_parts_of_a_set_join_to_the_same_state(author: Author, data: st.DataObject) -> None:
+    """However the set is spread over replicas, overlapping or not, and whoever asks whom."""
+    parts: list[list[Signed[Operation]]] = [[] for _ in range(data.draw(st.integers(1, 4)))]
+    for one in author.history:
+        for place in data.draw(st.sets(st.integers(0, len(parts) - 1), min_size=1)):
+            parts[place].append(one)
+    replicas = [state_of(part) for part in parts]
+    for place in range(len(parts)):
+        for other in data.draw(st.permutations(parts)):
+            replicas[place].add((one.id, one.record) for one in other)
+
+    whole = view(state_of(author.history))
+    assert all(view(replica) == whole for replica in replicas)
 
 
 @settings(max_examples=60, deadline=None)
