@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     "ledger/answers.py": "ledger/test_messages.py",
     "ledger/quorum.py": "ledger/test_service.py",
     "ledger/spending.py": "ledger/test_service.py",
+    "ledger/voting.py": "ledger/test_ballot.py",
     "model/certificate.py": "ledger/test_certificate.py",
     "net/address_book.py": "net/test_address.py",
     "net/bulk_socket.py": "contracts/test_network.py",

@@ -1,7 +1,7 @@
 """A witness's answers: signatures are checked in threads, votes are on disk before they leave."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -9,23 +9,22 @@ from nacl.signing import SigningKey
 
 from p2pgrid.errors import BrokenProtocol, Refused
 from p2pgrid.ledger.archive import Archive
-from p2pgrid.ledger.certificate import vote_for, vote_message
 from p2pgrid.ledger.rules import MAY_PASS, may_pay, names_usable_keys
 from p2pgrid.ledger.state import LedgerState
+from p2pgrid.ledger.voting import answer_of
 from p2pgrid.ledger.witness import Candidate
 from p2pgrid.limits.ledger import (
     BALLOTS_PER_PEER_MAX,
-    CERTIFIED_PER_ANSWER,
     THREAD_OPERATIONS_MIN,
 )
 from p2pgrid.limits.wire import FRAME_BYTES_MAX
-from p2pgrid.model.certificate import CertifiedBatch, Reason, Refusal, VoteAnswer, VoteRequest
+from p2pgrid.model.certificate import Reason, VoteRequest
 from p2pgrid.model.ids import NetworkId, NodeId, short
 from p2pgrid.model.operation import Operation
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode, encode
-from p2pgrid.wire.signed import sign_message, verify
+from p2pgrid.wire.signed import verify
 
 log = logging.getLogger(__name__)
 
@@ -115,27 +114,8 @@ class Ballot:
         await self._store.commit(judged.changes)
         if any(refusal.reason in _SHOWS_US_BEHIND for refusal in judged.refusals):
             self._on_behind(asker)
-        signature = None
-        if judged.accepted:
-            accepted = frozenset(judged.accepted)
-            envelopes = [one.signed.envelope for one in candidates if one.signed.id in accepted]
-            message = vote_message(vote_for(envelopes, ours), archive.network)
-            signature = sign_message(message, self._key)
         log.debug("voted for %d of %d operations", len(judged.accepted), len(candidates))
-        certified = self._certified(judged.refusals)
-        return encode(
-            VoteAnswer(refusals=judged.refusals, signature=signature, certified=certified)
-        )
-
-    def _certified(self, refusals: Iterable[Refusal]) -> tuple[CertifiedBatch, ...]:
-        """Some batches of what the asker does not know to be certified."""
-        found: dict[bytes, CertifiedBatch] = {}
-        for refusal in refusals:
-            if refusal.reason is Reason.CERTIFIED and len(found) < CERTIFIED_PER_ANSWER:
-                batch = self._archive.batch_with(refusal.operation)
-                if batch is not None:
-                    found[batch.certificate.root] = batch
-        return tuple(found.values())
+        return encode(answer_of(archive, candidates, judged, self._key))
 
     async def _examine(self, envelopes: Sequence[bytes]) -> tuple[Candidate, ...]:
         network, state = self._archive.network, self._archive.state
