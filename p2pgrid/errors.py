@@ -12,6 +12,7 @@
     │   ├── Conflicting          another operation was signed for the same slot
     │   ├── NoFittingNode        the grid cannot give what was asked for
     │   ├── QuoteExpired
+    │   ├── SignedElsewhere      the key signed on another machine since it did here
     │   └── Locked               a wallet is sealed, and nobody gave its passphrase
     ├── NotFound               no such record, file, name or image
     ├── BadInput               what the user or a file says makes no sense
@@ -75,6 +76,10 @@ class NoFittingNode(Refused):
 
 class QuoteExpired(Refused):
     """The capacity was held for the time that the quote states, which is over."""
+
+
+class SignedElsewhere(Refused):
+    """The account signed its last operation on another machine, which may be signing right now."""
 
 
 class Locked(Refused):

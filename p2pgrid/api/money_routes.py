@@ -24,6 +24,7 @@ from p2pgrid.units import Amount
 from p2pgrid.wire.signed import is_usable_key
 
 _ID_DIGITS = 2 * ID_BYTES
+_PAYMENT = ("account", "amount", "wallet", "memo", "passphrase", "take_over")
 _HISTORY_FILTERS = ("since_ms", "before_ms", "kind", "with")
 
 
@@ -78,7 +79,7 @@ class MoneyRoutes:
 
     async def pay(self, request: Request) -> Response:
         """Send money; answers when it is certified."""
-        body = await read_body(request, "account", "amount", "wallet", "memo", "passphrase")
+        body = await read_body(request, *_PAYMENT)
         memo = body.text("memo", "").encode()
         if len(memo) > MEMO_BYTES_MAX:
             raise BadInput(f"the memo has {len(memo)} bytes; at most {MEMO_BYTES_MAX} fit")
@@ -88,7 +89,8 @@ class MoneyRoutes:
         amount = Amount(body.whole("amount", most=INTEGER_MAX))
         transfer = Transfer(outputs=((receiver, amount),), memo=memo)
         key = await opened_wallet(self._services, body, keys.NODE_WALLET)
-        operation = await self._services.ledger.spend(transfer, key)
+        takes_over = body.flag("take_over")
+        operation = await self._services.ledger.spend(transfer, key, takes_over=takes_over)
         after = await self._account(AccountId(bytes(key.verify_key)))
         return json_answer({"operation": operation, "balance": after["balance"]})
 

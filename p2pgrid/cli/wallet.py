@@ -22,7 +22,7 @@ from p2pgrid.cli.parameters import AMOUNT
 from p2pgrid.cli.passphrase import given_passphrase, passphrase_option, post_unlocked
 from p2pgrid.cli.wallet_keys import backup, change_passphrase, create_wallet, restore
 from p2pgrid.cli.wallet_request import request, show_address
-from p2pgrid.errors import BadInput
+from p2pgrid.errors import BadInput, SignedElsewhere
 from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
 from p2pgrid.model.address import is_invoice, parse_invoice
 from p2pgrid.units import SECOND_MS, format_tft
@@ -117,13 +117,18 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
 @click.argument("amount", type=AMOUNT, required=False)
 @wallet_option
 @click.option("--memo", help="At most 64 bytes, for everybody to read.")
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Pay although the wallet was last used on another machine; do when that one is at rest.",
+)
 @passphrase_option
 @yes_option
 @json_option
 @click.pass_obj
 def send(  # noqa: PLR0913, PLR0917 - one for each option
     client: NodeClient, account: str, amount: int | None, wallet: str, memo: str | None,
-    descriptor: int | None, yes: bool, as_json: bool,
+    take_over: bool, descriptor: int | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Pay AMOUNT TFT to ACCOUNT; done when a quorum of witnesses has certified it.
 
@@ -146,12 +151,26 @@ def send(  # noqa: PLR0913, PLR0917 - one for each option
     confirm(question, yes=yes or as_json)
     body = {"account": account, "amount": amount, "wallet": wallet, "memo": memo or ""}
     with errors_shown():
-        done = post_unlocked(client, "/payments", body, given)
+        done = _paid(client, body, given, take_over=take_over, may_ask=not (yes or as_json))
     if as_json:
         print_json(done)
         return
     click.echo(f"certified: operation {done['operation']}")
     click.echo(f"balance    {format_tft(done['balance'])} TFT")
+
+
+def _paid(
+    client: NodeClient, body: dict[str, Any], given: str | None, *, take_over: bool, may_ask: bool
+) -> Any:
+    """Pay; somebody who uses the wallet on two machines is asked first, or told by the error."""
+    taken = {**body, "take_over": True}
+    try:
+        return post_unlocked(client, "/payments", taken if take_over else body, given)
+    except SignedElsewhere as warning:
+        if not may_ask:
+            raise SignedElsewhere(f"{warning}. Nothing was paid; see --take-over") from None
+        confirm(f"{warning}. Is it at rest, and shall this machine pay?", yes=False)
+    return post_unlocked(client, "/payments", taken, given)
 
 
 def _asked(

@@ -104,9 +104,11 @@ class RemoteLedger:
         await self.certify(signed)
         return signed.id
 
-    async def spend(self, payload: Payload, key: SigningKey) -> RecordId:
+    async def spend(
+        self, payload: Payload, key: SigningKey, *, takes_over: bool = True
+    ) -> RecordId:
         """Make the next operation of that key's account; see `Spending.spend`."""
-        return await self._spending.spend(payload, key)
+        return await self._spending.spend(payload, key, takes_over=takes_over)
 
     async def certify(self, signed: Signed[Operation]) -> None:
         """Return when an operation is certified, proven to us by its certificate.

@@ -124,9 +124,11 @@ class LedgerService:
         await self._quorum.certify(signed, submitter=submitter)
         return signed.id
 
-    async def spend(self, payload: Payload, key: SigningKey) -> RecordId:
+    async def spend(
+        self, payload: Payload, key: SigningKey, *, takes_over: bool = True
+    ) -> RecordId:
         """Make the next operation of that key's account; see `Spending.spend`."""
-        return await self._spending.spend(payload, key)
+        return await self._spending.spend(payload, key, takes_over=takes_over)
 
     # --- asking -----------------------------------------------------------------------------------
 

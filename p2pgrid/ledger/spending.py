@@ -9,7 +9,14 @@ from typing import Protocol
 import trio
 from nacl.signing import SigningKey
 
-from p2pgrid.errors import Conflicting, GridError, Refused, StoreFailed, Unreachable
+from p2pgrid.errors import (
+    Conflicting,
+    GridError,
+    Refused,
+    SignedElsewhere,
+    StoreFailed,
+    Unreachable,
+)
 from p2pgrid.ledger.purse import Purse
 from p2pgrid.ledger.rules import Scene, object_to_signing, refused
 from p2pgrid.ledger.state import Account, Escrow
@@ -75,13 +82,22 @@ class Spending:
         self._now_ms = now_ms
         self._turns: defaultdict[AccountId, trio.Lock] = defaultdict(trio.Lock)
 
-    async def spend(self, payload: Payload, key: SigningKey) -> RecordId:
+    async def spend(
+        self, payload: Payload, key: SigningKey, *, takes_over: bool = True
+    ) -> RecordId:
         """Make the next operation of the key's account; return when it is certified.
 
         An operation that is pending is finished first. When it does the very same
         thing it is the one that was asked for, so that trying again pays once.
 
+        Args:
+            payload: what to do.
+            key: of the account.
+            takes_over: sign also after an operation that was signed on another machine.
+                Two that sign at the same time block the account, so people are asked first.
+
         Raises:
+            SignedElsewhere: another machine signed the last operation; nothing was signed.
             Refused: it cannot be certified; nothing was signed, unless it says pending.
             Unreachable: not enough peers answered; what was signed is sent again later.
             StoreFailed: nothing was signed.
@@ -94,7 +110,7 @@ class Spending:
                     await self._finish(pending)
                     return pending.id
                 await self._finish_before_next(pending)
-            signed = await self._sign(account, payload, key)
+            signed = await self._sign(account, payload, key, takes_over=takes_over)
             await self._finish(signed)
             return signed.id
 
@@ -135,7 +151,7 @@ class Spending:
             raise still_pending(pending.record) from error
 
     async def _sign(
-        self, account: AccountId, payload: Payload, key: SigningKey
+        self, account: AccountId, payload: Payload, key: SigningKey, *, takes_over: bool
     ) -> Signed[Operation]:
         standing = await self._books.standing(account)
         known = standing.account
@@ -146,6 +162,8 @@ class Spending:
                 f"the peers asked do not know the last operation of account {short(account)} yet; "
                 "try again in some seconds"
             )
+        if head.sequence != ours.sequence:
+            self._warn_of_another_signer(account, known, takes_over=takes_over)
         escrow = None
         if not isinstance(payload, Transfer | OpenEscrow):
             escrow = await self._books.escrow(payload.escrow)
@@ -165,6 +183,18 @@ class Spending:
         if reason is not None:
             raise refused(reason, operation)
         return await self._purse.sign_next(key, payload, head, fee, now_ms)
+
+    def _warn_of_another_signer(
+        self, account: AccountId, known: Account, *, takes_over: bool
+    ) -> None:
+        warning = (
+            f"account {short(account)} signed its last operation (number {known.sequence - 1}) on "
+            "another machine, or here with data that is gone; if that machine signs at the same "
+            "time, the account is blocked for good"
+        )
+        if not takes_over:
+            raise SignedElsewhere(warning)
+        log.warning("%s", warning)
 
 
 def _has_usable_receivers(payload: Payload) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from p2pgrid import keys
-from p2pgrid.errors import BadInput, InsufficientBalance, Locked, NotFound
+from p2pgrid.errors import BadInput, InsufficientBalance, Locked, NotFound, SignedElsewhere
 from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.model.ids import RecordId
 from p2pgrid.sealed_key import Cost
@@ -158,3 +158,24 @@ async def test_a_history_is_filtered_before_it_is_cut(grid: ApiGrid) -> None:
     assert await amounts(kind="mint") == []
     assert await amounts(before_ms=1) == []
     assert await amounts(since_ms=1) == [3]
+
+
+async def test_a_wallet_that_was_used_on_another_machine_pays_only_when_told_so(
+    grid: ApiGrid,
+) -> None:
+    here, there = grid.consumer, grid.node
+    made = keys.create_wallet(here.services.data, "savings")
+    keys.create_wallet(there.services.data, "savings", key=made)
+    await here.post("/payments", {"account": "savings", "amount": 100_000})
+    pay = {"account": there.identity, "amount": 5, "wallet": "savings"}
+    await here.post("/payments", pay)
+    await here.post("/payments", pay)
+
+    with pytest.raises(SignedElsewhere, match="on another machine"):
+        await there.post("/payments", pay)
+    assert (await there.get("/accounts/savings"))["pending"] is None
+    await there.post("/payments", {**pay, "take_over": True})
+    await there.post("/payments", pay)
+    with pytest.raises(SignedElsewhere):
+        await here.post("/payments", pay)
+    assert (await here.get("/accounts/savings"))["sequence"] == 4

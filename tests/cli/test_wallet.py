@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from p2pgrid.cli.wallet import wallet
-from p2pgrid.errors import InsufficientBalance, Locked
+from p2pgrid.errors import InsufficientBalance, Locked, SignedElsewhere
 from p2pgrid.model.address import Invoice, format_account, format_invoice
 from p2pgrid.model.ids import AccountId, NetworkId
 from p2pgrid.units import TFT, Amount
@@ -74,6 +74,37 @@ def test_sending_asks_nothing_when_told_so(option: str) -> None:
     assert result.exit_code == 0
     body = {"account": ACCOUNT, "amount": 1, "wallet": "node", "memo": "é"}
     assert client.calls == [("/payments", body)]
+
+
+ELSEWHERE = SignedElsewhere("account 3f9c signed its last operation on another machine")
+
+
+class UsedElsewhere(FakeClient):
+    """Pays only when it is told that the other machine is at rest."""
+
+    def post(self, path: str, body: Any = None) -> Any:
+        if not body.get("take_over"):
+            raise ELSEWHERE
+        return super().post(path, body)
+
+
+def test_who_uses_a_wallet_on_two_machines_is_asked_first() -> None:
+    paid = {"/payments": {"operation": "77f0" * 16, "balance": 1}}
+    client = UsedElsewhere(paid)
+
+    refused = run(wallet, "send", ACCOUNT, "1", client=client, typed="y\nn\n")
+    assert "on another machine. Is it at rest" in refused.stdout
+    assert (refused.exit_code, client.calls) == (1, [])
+    assert run(wallet, "send", ACCOUNT, "1", client=client, typed="y\ny\n").exit_code == 0
+
+
+def test_a_script_says_beforehand_that_the_other_machine_is_at_rest() -> None:
+    client = UsedElsewhere({"/payments": {"operation": "77f0" * 16, "balance": 1}})
+
+    told = run(wallet, "send", ACCOUNT, "1", "--yes", client=client)
+    assert "see --take-over" in told.stderr
+    assert (told.exit_code, client.calls) == (1, [])
+    assert run(wallet, "send", ACCOUNT, "1", "--yes", "--take-over", client=client).exit_code == 0
 
 
 @pytest.mark.parametrize("amount", ["1.00000001", "1,5", "-1", "nan", "1e3", ""])
