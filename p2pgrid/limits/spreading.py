@@ -44,6 +44,9 @@ GOSSIP_ANNOUNCERS_MAX = 8
 GOSSIP_WANTED_PER_PEER_MAX = 2048
 """Ids wanted because one peer announced them: anybody can make them up."""
 
+GOSSIP_WANTED_MAX = 65_536
+"""The same of all peers together, in equal shares; 25 MB."""
+
 GOSSIP_SEEN_MAX = 65_536
 """Ids remembered, so that nothing is judged twice: 5 minutes of 200 records/s, 8 MB."""
 
@@ -68,11 +71,29 @@ GOSSIP_RETRY_SECONDS = 5.0
 GOSSIP_STREAM_SECONDS_MAX = 8.0
 """To open a gossip stream: as long as to greet."""
 
-GOSSIP_PEER_MESSAGES_PER_SECOND = 1000.0
-"""Messages of one peer that we read, sustained; what more it sends waits in its own socket."""
+GOSSIP_PEER_MS_PER_SECOND = 250.0
+"""CPU that the gossip of one peer may take, sustained: 500 new records a second."""
 
-GOSSIP_PEER_MESSAGES_BURST = 1000
+GOSSIP_PEER_BURST_MS = 1000.0
+"""The same at once: what a neighbour has kept for one that just joined."""
+
+GOSSIP_PREFIX_MS_PER_SECOND = 500.0
+"""CPU that the gossip of all peers of one prefix may take; see `limits.net`."""
+
+GOSSIP_PREFIX_BURST_MS = 3000.0
 """The same at once."""
+
+GOSSIP_READ_MS_PER_MIB = 5.0
+"""What bytes of gossip cost before we see them: decryption and Yamux, measured."""
+
+GOSSIP_SLICE_ITEMS = 16
+"""Items of one message that are judged at a time: each costs up to 0.5 ms."""
+
+GOSSIP_SLICE_SECONDS = 0.002
+"""Of work on one peer's gossip, after which others have their turn."""
 
 GOSSIP_OUTBOX_BYTES_MAX = 1 * MIB
 """Waiting for a peer that reads slowly. Announcements are dropped when half of it is full."""
+
+GOSSIP_OUTBOXES_BYTES_MAX = 64 * MIB
+"""The same for all peers together, in equal shares: any number may read slowly on purpose."""

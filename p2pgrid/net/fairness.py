@@ -1,4 +1,4 @@
-"""What requests cost us, and whose turn it is; pure: time is an argument.
+"""What peers cost us, and whose turn it is; pure: time is an argument.
 
 A peer may use so much of our CPU, a prefix so much more, and what goes beyond waits.
 Nobody is blamed for asking much. Of those who wait for something heavy, whoever has
@@ -6,6 +6,7 @@ had least is next: one who asks all the time gets in nobody's way.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,6 +22,12 @@ from p2pgrid.limits.net import (
     PREFIX_MS_PER_SECOND,
     REQUEST_BYTES_MAX,
     REQUEST_BYTES_PER_PEER_MAX,
+)
+from p2pgrid.limits.spreading import (
+    GOSSIP_PEER_BURST_MS,
+    GOSSIP_PEER_MS_PER_SECOND,
+    GOSSIP_PREFIX_BURST_MS,
+    GOSSIP_PREFIX_MS_PER_SECOND,
 )
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Method
@@ -56,10 +63,17 @@ class _Kind(Enum):
     MODEST = 3
 
 
-_ALLOWANCES = {
+Allowances = Mapping[_Kind, tuple[float, float]]
+"""CPU that each may use: milliseconds a second, and at once after a quiet time."""
+
+REQUEST_ALLOWANCES: dict[_Kind, tuple[float, float]] = {
     _Kind.PEER: (PEER_MS_PER_SECOND, PEER_BURST_MS),
     _Kind.PREFIX: (PREFIX_MS_PER_SECOND, PREFIX_BURST_MS),
     _Kind.MODEST: (MODEST_MS_PER_SECOND, MODEST_BURST_MS),
+}
+GOSSIP_ALLOWANCES: Allowances = REQUEST_ALLOWANCES | {
+    _Kind.PEER: (GOSSIP_PEER_MS_PER_SECOND, GOSSIP_PEER_BURST_MS),
+    _Kind.PREFIX: (GOSSIP_PREFIX_MS_PER_SECOND, GOSSIP_PREFIX_BURST_MS),
 }
 
 
@@ -83,22 +97,26 @@ class _Account:
 class Budgets:
     """CPU used by peers and prefixes. Those who asked least recently are forgotten first."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowances: Allowances = REQUEST_ALLOWANCES) -> None:
+        self._allowances = allowances
         self._accounts: OrderedDict[tuple[_Kind, NodeId | str], _Account] = OrderedDict()
 
     def delay_seconds(self, peer: NodeId, prefix: str, method: str, now: float) -> float:
-        """Count a request; how long it has to wait before it is worked on.
+        """Count a request; how long it has to wait before it is worked on."""
+        return self.charge(peer, prefix, cost_ms(method), now)
+
+    def charge(self, peer: NodeId, prefix: str, cost: float, now: float) -> float:
+        """Count CPU in milliseconds; how many seconds the peer has to wait for it.
 
         Who asks little does not wait for what others of its prefix have asked.
         """
-        cost = cost_ms(method)
         own = self._charge(_Kind.PEER, peer, cost, now)
         shared = self._charge(_Kind.PREFIX, prefix, cost, now)
         asks_little = not self._charge(_Kind.MODEST, peer, cost, now)
         return own if asks_little else max(own, shared)
 
     def _charge(self, kind: _Kind, who: NodeId | str, cost: float, now: float) -> float:
-        per_second, burst = _ALLOWANCES[kind]
+        per_second, burst = self._allowances[kind]
         account = self._accounts.pop((kind, who), None) or _Account(per_second, burst, burst, now)
         self._accounts[kind, who] = account
         if len(self._accounts) > BUDGETS_MAX:

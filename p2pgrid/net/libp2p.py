@@ -92,7 +92,7 @@ class _Libp2pNetwork:
         self._dialler = Dialler(host)
         self._desk = Desk(self.prefix_of_peer)
         self._peers = Peers(host, self._hello, Service(self._handlers, self._desk), self._on_hello)
-        self._gossip = Spreading(host, self._peers)
+        self._gossip = Spreading(host, self._peers, self.prefix_of_peer)
         self._peers.gossip = self._gossip
 
     @asynccontextmanager

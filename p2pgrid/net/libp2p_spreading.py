@@ -2,13 +2,15 @@
 
 Only peers that have proved to be of our grid take part. What a peer does not read
 in time is dropped for it alone: announcements first, then items, which come to it by
-reconciling. A peer that sends faster than we read waits in its own socket.
+reconciling. What its gossip costs us is counted by `fairness`, and is nobody's fault: who
+has used up his share of our CPU, or his prefix its own, waits in his own socket.
 """
 
 import logging
-from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from random import SystemRandom
 from typing import Protocol
 
@@ -22,21 +24,17 @@ from p2pgrid.limits.net import (
     GOSSIP_STREAMS_PER_PEER_MAX,
     HELLO_SECONDS_MAX,
 )
-from p2pgrid.limits.spreading import (
-    GOSSIP_OUTBOX_BYTES_MAX,
-    GOSSIP_PEER_MESSAGES_BURST,
-    GOSSIP_PEER_MESSAGES_PER_SECOND,
-    GOSSIP_RETRY_SECONDS,
-    GOSSIP_STREAM_SECONDS_MAX,
-)
+from p2pgrid.limits.spreading import GOSSIP_RETRY_SECONDS, GOSSIP_STREAM_SECONDS_MAX
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.address import node_of_peer_id, peer_id_bytes
+from p2pgrid.net.fairness import GOSSIP_ALLOWANCES, Budgets
 from p2pgrid.net.libp2p_patches import reset_quietly
 from p2pgrid.net.libp2p_streams import Libp2pStream
 from p2pgrid.net.network import SPREADING_PROTOCOL, GossipMessage, Topic, Validator
-from p2pgrid.net.pace import TokenBucket
+from p2pgrid.net.outbox import Outbox, Outboxes
 from p2pgrid.net.spread_driver import SpreadDriver
-from p2pgrid.net.spread_messages import Announce, SpreadMessage, SpreadReader, spread_bytes
+from p2pgrid.net.spread_messages import Announce, SpreadMessage, spread_bytes
+from p2pgrid.net.spread_reading import read_gossip
 from p2pgrid.net.standing import Fault
 
 log = logging.getLogger(__name__)
@@ -61,45 +59,20 @@ class Members(Protocol):
         ...
 
 
-class Outbox:
-    """What waits for the writer of one peer; bounded, never waited for."""
-
-    def __init__(self) -> None:
-        self.dropped_count = 0
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
-        self._filled = trio.Event()
-
-    def put(self, data: bytes, *, is_announcement: bool) -> None:
-        """Queue a frame, or drop it when the peer reads too slowly."""
-        bytes_max = GOSSIP_OUTBOX_BYTES_MAX // (2 if is_announcement else 1)
-        if self._bytes + len(data) > bytes_max:
-            self.dropped_count += 1
-            return
-        self._frames.append(data)
-        self._bytes += len(data)
-        self._filled.set()
-
-    async def take(self) -> bytes:
-        """The next frame."""
-        while not self._frames:
-            self._filled = trio.Event()
-            await self._filled.wait()
-        data = self._frames.popleft()
-        self._bytes -= len(data)
-        return data
-
-
 class Spreading:
     """Publishing, and an inbox for each topic."""
 
-    def __init__(self, host: IHost, members: Members) -> None:
+    def __init__(
+        self, host: IHost, members: Members, prefix_of_peer: Callable[[NodeId], str]
+    ) -> None:
         self._host = host
         self._members = members
+        self._prefix_of_peer = prefix_of_peer
+        self._budgets = Budgets(GOSSIP_ALLOWANCES)
         self._driver = SpreadDriver(
             SystemRandom(), send=self._send, blame=members.blame, thank=members.thank
         )
-        self._outboxes: dict[NodeId, Outbox] = {}
+        self._outboxes = Outboxes()
         self._writers: dict[NodeId, trio.CancelScope] = {}
         self._inbound: Counter[NodeId] = Counter()
         self._said: SpreadMessage | None = None
@@ -142,23 +115,21 @@ class Spreading:
         scope = self._writers.pop(peer, None)
         if scope is not None:
             scope.cancel()
-        if self._outboxes.pop(peer, None) is not None:
+        if peer in self._outboxes:
+            self._outboxes.close(peer)
             self._driver.peer_down(peer)
 
     def _up(self, peer: NodeId) -> Outbox:
         """Where to put what a member shall hear; whoever notices first that it is one calls."""
         if peer not in self._outboxes:
-            self._outboxes[peer] = Outbox()
+            self._outboxes.open(peer)
             self._driver.peer_up(peer)
-        return self._outboxes[peer]
+        return self._outboxes.open(peer)
 
     def _send(self, peer: NodeId, message: SpreadMessage) -> None:
-        outbox = self._outboxes.get(peer)
-        if outbox is None:
-            return
         if message is not self._said:  # one message to many peers is encoded once
             self._said, self._said_bytes = message, spread_bytes(message)
-        outbox.put(self._said_bytes, is_announcement=isinstance(message, Announce))
+        self._outboxes.put(peer, self._said_bytes, is_announcement=isinstance(message, Announce))
 
     # --- streams ----------------------------------------------------------------------------------
 
@@ -191,7 +162,12 @@ class Spreading:
             with trio.fail_after(HELLO_SECONDS_MAX):
                 await self._members.wait_member(peer)
             self._up(peer)
-            await self._read(peer, stream)
+            prefix = self._prefix_of_peer(peer)
+            await read_gossip(
+                stream,
+                partial(self._driver.receive, peer),
+                lambda ms: self._budgets.charge(peer, prefix, ms, trio.current_time()),
+            )
         except BrokenProtocol as error:
             log.warning("%s breaks the gossip protocol: %s", short(peer), error)
             self._members.blame(peer, Fault.PROTOCOL)
@@ -202,16 +178,3 @@ class Spreading:
             if not self._inbound[peer]:
                 del self._inbound[peer]
             await stream.aclose()
-
-    async def _read(self, peer: NodeId, stream: Libp2pStream) -> None:
-        reader = SpreadReader()
-        pace = TokenBucket(
-            per_second=GOSSIP_PEER_MESSAGES_PER_SECOND,
-            burst=GOSSIP_PEER_MESSAGES_BURST,
-            now=trio.current_time(),
-        )
-        while data := await stream.receive_some():
-            for message in reader.feed(data):
-                await trio.sleep(pace.wait_seconds(trio.current_time()))
-                pace.take(trio.current_time())
-                self._driver.receive(peer, message)

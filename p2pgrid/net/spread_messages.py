@@ -8,7 +8,7 @@ Graft           push me whatever is new from now on
 Prune           announce it to me instead
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -21,6 +21,7 @@ from p2pgrid.limits.spreading import (
     GOSSIP_BATCH_ITEMS_MAX,
     GOSSIP_FRAME_BYTES_MAX,
     GOSSIP_IDS_PER_MESSAGE_MAX,
+    GOSSIP_SLICE_ITEMS,
     GOSSIP_TOPICS_PER_PEER_MAX,
 )
 from p2pgrid.wire.codec import decode, encode, variant
@@ -148,6 +149,17 @@ def parts_of(ids: Sequence[bytes]) -> list[tuple[bytes, ...]]:
 
 
 SpreadMessage = Topics | Push | Announce | Pull | Graft | Prune
+
+
+def slices_of(messages: Iterable[SpreadMessage]) -> Iterator[SpreadMessage]:
+    """The same, with few items in each: so nobody waits until a long message is judged."""
+    for message in messages:
+        if isinstance(message, Push):
+            step = GOSSIP_SLICE_ITEMS
+            for start in range(0, len(message.items), step):
+                yield Push(message.items[start : start + step])
+        else:
+            yield message
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ were only its listeners told and these silent, nobody would learn of it.
 Rules:
  1. Nothing is pushed on or announced before `judge` accepted it.
  2. What was rejected is not remembered: ids are short, and whoever made two records of one id
-    could have honest peers blamed for the good one.
+    could have honest peers blamed for the good one. The rest of its message is not looked at.
  3. Too much from one peer is ignored, never blamed: it may forward for thousands.
  4. Every queue is bounded; what falls out comes by reconciling.
 """
@@ -134,6 +134,11 @@ class Router:
         self._promoted_at = -inf
 
     @property
+    def wanted_count(self) -> int:
+        """How many ids were announced and have not come."""
+        return len(self._wanted)
+
+    @property
     def wake_at(self) -> float:
         """When `tick` is wanted next, or before it; inf for never."""
         return min(self._wanted.due_at, self._flush_at, self._announce_at)
@@ -234,7 +239,7 @@ class Router:
             verdict = judge(item.topic, name, item.data)
             if verdict is Verdict.REJECT:
                 effects.append(Blame(name))
-                continue
+                break
             self._remember(key, now)
             wanted = self._wanted.fulfil(key)
             if verdict is Verdict.ACCEPT:

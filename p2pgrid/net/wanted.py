@@ -10,6 +10,7 @@ from p2pgrid.limits.spreading import (
     GOSSIP_ANNOUNCERS_MAX,
     GOSSIP_PULL_SECONDS,
     GOSSIP_REPEAT_PULL_SECONDS,
+    GOSSIP_WANTED_MAX,
     GOSSIP_WANTED_PER_PEER_MAX,
 )
 from p2pgrid.model.ids import NodeId
@@ -39,16 +40,25 @@ class Wanted:
         """When `pull` is wanted next; inf for never."""
         return self._due[0][0] if self._due else inf
 
+    def __len__(self) -> int:
+        """How many ids are wanted."""
+        return len(self._wishes)
+
     def hear(self, key: bytes, announcer: NodeId, now: float) -> None:
         """A peer has `key`. Peers can make up ids, so each may have only so many remembered."""
         wish = self._wishes.get(key)
         if wish is not None:
             if announcer not in wish.announcers and len(wish.announcers) < GOSSIP_ANNOUNCERS_MAX:
                 wish.announcers.append(announcer)
-        elif self._counts[announcer] < GOSSIP_WANTED_PER_PEER_MAX:
+        elif self._counts[announcer] < self._share(announcer):
             self._counts[announcer] += 1
             self._wishes[key] = Wish(announcer, [announcer])
             heappush(self._due, (now + GOSSIP_PULL_SECONDS, key))
+
+    def _share(self, announcer: NodeId) -> int:
+        """How many ids may be wanted because of one peer."""
+        count = len(self._counts) + (announcer not in self._counts)
+        return min(GOSSIP_WANTED_PER_PEER_MAX, GOSSIP_WANTED_MAX // count)
 
     def fulfil(self, key: bytes) -> Wish | None:
         """It came, or nobody gives it: nobody is asked any more."""

@@ -25,12 +25,13 @@ from tests.net.attack_victims import (
     our_victim,
     stock_victim,
 )
-from tests.net.attacks import STRANGERS
+from tests.net.attacks import MESHED, STRANGERS
 from tests.net.libp2p_habits import HABITS
 from tests.net.member_attacks import MEMBERS
 from tests.net.probes import our_probe, stock_probe
+from tests.net.spread_attacks import SPREADERS
 
-ATTACKS = {**STRANGERS, **MEMBERS}
+ATTACKS = {**STRANGERS, **MESHED, **MEMBERS, **SPREADERS}
 
 _EXPERIMENT_SECONDS_MAX = 60
 _STEP_SECONDS_MAX = 20

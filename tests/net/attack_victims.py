@@ -5,6 +5,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -113,7 +114,18 @@ async def our_victim(report: int) -> None:
             nursery.start_soon(_drain, inbox)
             nursery.start_soon(explorer.run)
             address = network.addresses()[0]
-            await _report_for_ever(report, host, address, lambda: len(explorer.nodes()))
+            await _report_for_ever(report, host, address, partial(_inside, network, explorer))
+
+
+def _inside(network: Any, explorer: ExplorerService) -> dict[str, int]:
+    """What only a node of ours has."""
+    gossip = network._gossip
+    return {
+        "known": len(explorer.nodes()),
+        "shunned": len(network._peers._standing._shunned_until),
+        "wanted": gossip._driver._router.wanted_count,
+        "outbox_bytes": gossip._outboxes.bytes_held,
+    }
 
 
 async def _our_echo(peer: NodeId, body: bytes) -> bytes:
@@ -161,11 +173,11 @@ async def _drain(inbox: trio.MemoryReceiveChannel[Any]) -> None:
 
 
 async def _report_for_ever(
-    report: int, host: Any, address: str, known: Callable[[], int] = int
+    report: int, host: Any, address: str, inside: Callable[[], dict[str, int]] = dict
 ) -> None:
     """Leave a line about our health where others can look at it."""
     while True:
-        line = json.dumps({"address": address, "known": known(), **health(host)}).encode()
+        line = json.dumps({"address": address, **inside(), **health(host)}).encode()
         os.pwrite(report, line.ljust(REPORT_BYTES), 0)
         await trio.sleep(_REPORT_SECONDS)
 

@@ -320,17 +320,23 @@ STRANGERS: dict[str, Attack] = {
         garbage,
         raising_handler,
         malformed_control,
-        malformed_rpc,
-        malformed_key,
-        poison,
-        subscription_spam,
-        gossip_flood,
         half_open,
         window_overrun,
         stream_flood,
         closed_connections,
         mplex,
         plaintext,
+    )
+}
+MESHED: dict[str, Attack] = {
+    attack.__name__: attack
+    for attack in (
+        malformed_rpc,
+        malformed_key,
+        poison,
+        subscription_spam,
+        gossip_flood,
         never_reads,
     )
 }
+"""On libp2p's own gossip, which nodes do not speak among themselves."""

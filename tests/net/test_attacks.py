@@ -18,10 +18,12 @@ from p2pgrid.limits.net import (
     CONNECTIONS_UNKNOWN_MAX,
     STREAMS_PER_CONNECTION_MAX,
 )
+from p2pgrid.limits.spreading import GOSSIP_OUTBOX_BYTES_MAX, GOSSIP_WANTED_PER_PEER_MAX
 from p2pgrid.units import MIB
 from tests.net.attacks import STRANGERS
 from tests.net.libp2p_habits import HABITS
 from tests.net.member_attacks import MEMBERS
+from tests.net.spread_attacks import SPREADERS, SPREADERS_AT_ONCE
 
 ROOT = Path(__file__).parents[2]
 DEADLY = ("raising_handler", "malformed_rpc", "malformed_key", "poison", "mplex")
@@ -29,7 +31,7 @@ LEAKY = ("half_open", "window_overrun", "stream_flood", "closed_connections", "p
 ANY_BYTES_MAX = 24 * MIB
 PEERS_BYTES_MAX = 48 * MIB
 """Three peers whose requests and answers are as large as allowed; unlimited it is over 150 MiB."""
-ATTACKS = (*STRANGERS, *MEMBERS)
+ATTACKS = (*STRANGERS, *MEMBERS, *SPREADERS)
 LAB_SECONDS_MAX = 170
 ANSWER_SECONDS_MAX = 1.0
 """What we promise others while somebody attacks."""
@@ -131,6 +133,28 @@ def test_our_node_takes_no_record_that_is_long_over(results: Results) -> None:
 
 def test_our_node_keeps_one_of_two_records_of_one_number(results: Results) -> None:
     assert results["equivocation:ours"]["after"]["known"] <= 40
+
+
+@pytest.mark.parametrize("attack", ["spread_garbage", "spread_junk"])
+def test_our_node_hangs_up_on_who_gossips_garbage(results: Results, attack: str) -> None:
+    assert results[f"{attack}:ours"]["after"]["shunned"] >= 3
+
+
+@pytest.mark.parametrize("attack", ["spread_chatter", "endless_ids", "spread_unread"])
+def test_our_node_blames_nobody_for_much_gossip(results: Results, attack: str) -> None:
+    assert results[f"{attack}:ours"]["after"]["shunned"] == 0
+
+
+def test_our_node_remembers_few_ids_that_are_made_up(results: Results) -> None:
+    wanted = results["endless_ids:ours"]["after"]["wanted"]
+
+    assert 0 < wanted <= SPREADERS_AT_ONCE * GOSSIP_WANTED_PER_PEER_MAX
+
+
+def test_our_node_keeps_little_for_peers_that_do_not_read(results: Results) -> None:
+    kept = results["spread_unread:ours"]["after"]["outbox_bytes"]
+
+    assert kept <= (SPREADERS_AT_ONCE + 1) * GOSSIP_OUTBOX_BYTES_MAX
 
 
 @pytest.mark.parametrize("habit", [one for one in HABITS if one != "connects_late"])

@@ -17,8 +17,9 @@ from p2pgrid.limits.net import (
     REQUEST_BYTES_MAX,
     REQUEST_BYTES_PER_PEER_MAX,
 )
+from p2pgrid.limits.spreading import GOSSIP_PEER_BURST_MS, GOSSIP_PEER_MS_PER_SECOND
 from p2pgrid.model.ids import NodeId
-from p2pgrid.net.fairness import Budgets, Room, Turns, cost_ms, is_heavy
+from p2pgrid.net.fairness import GOSSIP_ALLOWANCES, Budgets, Room, Turns, cost_ms, is_heavy
 from p2pgrid.net.network import Method
 
 QUERY = Method.EXPLORER_QUERY
@@ -49,6 +50,17 @@ def test_a_burst_is_free_and_a_stream_is_not() -> None:
     free = sum(not budgets.delay_seconds(peer(1), "p", QUERY, 0.0) for _ in range(1000))
 
     assert free == PEER_BURST_MS // cost_ms(QUERY)
+
+
+def test_gossip_is_counted_by_what_it_cost_and_has_less_at_once() -> None:
+    budgets = Budgets(GOSSIP_ALLOWANCES)
+
+    assert not budgets.charge(peer(1), "p", GOSSIP_PEER_BURST_MS, 0.0)
+    assert budgets.charge(peer(1), "p", GOSSIP_PEER_MS_PER_SECOND, 0.0) == 1.0
+    others = [budgets.charge(peer(number), "p", 500.0, 0.0) for number in range(2, 8)]
+    assert others[0] == 0.0
+    assert others[-1] > 0  # the prefix has used up its own
+    assert not budgets.charge(peer(99), "q", 500.0, 0.0)
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=50, max_size=400))

@@ -13,6 +13,7 @@ from p2pgrid.limits.spreading import (
     GOSSIP_BATCH_ITEMS_MAX,
     GOSSIP_FRAME_BYTES_MAX,
     GOSSIP_IDS_PER_MESSAGE_MAX,
+    GOSSIP_SLICE_ITEMS,
     GOSSIP_TOPICS_PER_PEER_MAX,
 )
 from p2pgrid.net.network import Topic
@@ -28,6 +29,7 @@ from p2pgrid.net.spread_messages import (
     SpreadReader,
     Topics,
     item_id,
+    slices_of,
     spread_bytes,
 )
 from p2pgrid.wire.frames import frame
@@ -92,3 +94,14 @@ def test_ids_depend_on_topic_and_data() -> None:
 
     assert len(ids) == 3
     assert all(len(one) == ITEM_ID_BYTES for one in ids)
+
+
+def test_a_long_push_is_cut_in_slices_that_say_the_same() -> None:
+    items = tuple(Item("x", b"%d" % number) for number in range(2 * GOSSIP_SLICE_ITEMS + 1))
+
+    sliced = list(slices_of([Push(items), Graft()]))
+
+    assert sliced[-1] == Graft()
+    pushed = [one.items for one in sliced if isinstance(one, Push)]
+    assert [len(one) for one in pushed] == [GOSSIP_SLICE_ITEMS, GOSSIP_SLICE_ITEMS, 1]
+    assert sum(pushed, ()) == items

@@ -135,6 +135,20 @@ def test_what_is_rejected_counts_against_the_forwarder_each_time_and_is_not_reme
     assert router.receive(A, push(b"x"), accept, 0.0) == [Send(B, push(b"x"))]
 
 
+def test_one_invalid_item_ends_the_reading_of_a_message() -> None:
+    """Each costs a signature check, and a message holds a thousand."""
+    judged: list[bytes] = []
+
+    def judge(topic: str, forwarder: NodeId, data: bytes) -> Verdict:
+        judged.append(data)
+        return Verdict.REJECT
+
+    junk = Push(tuple(item(b"%d" % number) for number in range(1000)))
+
+    assert router_with(A).receive(A, junk, judge, 0.0) == [Blame(A)]
+    assert judged == [b"0"]
+
+
 def test_too_much_of_one_peer_is_ignored_without_blame_and_comes_by_another() -> None:
     router = router_with(A, B)
     for number in range(GOSSIP_PEER_BURST_MESSAGES):

@@ -6,6 +6,7 @@ from p2pgrid.limits.spreading import (
     GOSSIP_ANNOUNCERS_MAX,
     GOSSIP_PULL_SECONDS,
     GOSSIP_REPEAT_PULL_SECONDS,
+    GOSSIP_WANTED_MAX,
     GOSSIP_WANTED_PER_PEER_MAX,
 )
 from p2pgrid.net.wanted import Wanted
@@ -55,4 +56,16 @@ def test_a_peer_has_place_again_for_ids_that_came() -> None:
     wanted.fulfil(b"0")
     wanted.hear(b"new", A, 0.0)
 
+    assert wanted.fulfil(b"new") is not None
+
+
+def test_all_peers_together_have_so_many_ids_remembered_in_equal_shares() -> None:
+    """Keys cost nothing: a hundred peers that make up ids would fill the memory."""
+    wanted, crowd = Wanted(), 100
+    for each in range(GOSSIP_WANTED_PER_PEER_MAX):
+        for number in range(crowd):
+            wanted.hear(b"%d of %d" % (each, number), node(number), 0.0)
+    wanted.hear(b"new", node(crowd), 0.0)
+
+    assert len(wanted) <= GOSSIP_WANTED_MAX + 1
     assert wanted.fulfil(b"new") is not None
