@@ -31,14 +31,14 @@ class ExplorerAccess:
         """Nodes that match, in order. Raises Unreachable."""
         if isinstance(self.service, RemoteExplorer):
             return await self.service.nodes(wanted, sort=sort, limit=limit)
-        return _found(self.service.nodes(wanted, sort=sort, limit=limit))
+        return await self.page(wanted, Cut(sort, limit=limit))
 
     async def page(self, wanted: NodeFilter, cut: Cut) -> Found[NodeView]:
         """Some of the nodes that match, in order. Raises Unreachable."""
         if isinstance(self.service, RemoteExplorer):
             return await self.service.page(wanted, cut)
         page = self.service.page(wanted, cut)
-        return Found(page.rows, asked=0, agreed=0, youngest_age_ms=None, total=page.total)
+        return _found(page.rows, page.total)
 
     async def farms(self, wanted: str = "") -> tuple[FarmView, ...]:
         """Farms by name or first digits of the id. Raises Unreachable."""
@@ -121,5 +121,5 @@ def _digits(identity: bytes) -> str:
     return identity.hex()[:_DIGITS]
 
 
-def _found(rows: tuple[_T, ...]) -> Found[_T]:
-    return Found(rows=rows, asked=0, agreed=0, youngest_age_ms=None)
+def _found(rows: tuple[_T, ...], total: int) -> Found[_T]:
+    return Found(rows=rows, asked=0, agreed=0, youngest_age_ms=None, total=total)

@@ -33,7 +33,7 @@ _CORES_MAX = 10**9
 _QUERY = (
     "cores", "memory", "ssd", "hdd", "gpus", "node", "country", "city", "farm", "gpu", "price_min",
     "price_max", "status", "confirmed", "secure_boot", "bare_metal", "ipv6", "public_address",
-    "sort", "reverse", "page", "limit",
+    "contradicted", "sort", "reverse", "page", "limit",
 )  # fmt: skip
 
 _ROLES = ("anchor", "chosen", "")
@@ -105,6 +105,7 @@ class GridRoutes:
                 "agreed": found.agreed,
                 "youngest_age_ms": found.youngest_age_ms,
                 "total": found.total,
+                "is_total_exact": found.is_total_exact,
             }
         )
 
@@ -220,6 +221,7 @@ def _node_filter(query: Fields) -> NodeFilter:
         bare_metal=_claim(query, "bare_metal"),
         has_ipv6=_claim(query, "ipv6"),
         has_public_address=_claim(query, "public_address"),
+        is_contradicted=_claim(query, "contradicted"),
     )
 
 

@@ -131,7 +131,7 @@ class ReservationRoutes:
             features=features_of(order.workloads),
             price_per_hour_max=order.price_per_hour_max,
         )
-        candidates = [_candidate(one) for one in nodes]
+        candidates = [_candidate(one, is_named=bool(node)) for one in nodes]
         return nodes, match_nodes(candidates, asked, self._services.genesis.pricing)
 
     def _named(self, request: Request) -> Rental:
@@ -203,7 +203,8 @@ def _needs(workloads: Sequence[Workload]) -> Any:
     return first
 
 
-def _candidate(node: NodeView) -> Candidate:
+def _candidate(node: NodeView, *, is_named: bool) -> Candidate:
+    """A node to choose from; one that a person named is trusted as far as he does."""
     return Candidate(
         node=node.node,
         farm=node.farm,
@@ -212,6 +213,7 @@ def _candidate(node: NodeView) -> Candidate:
         price_permille=node.price_permille,
         age_ms=node.age_ms,
         addresses=node.addresses,
+        is_distrusted=not is_named and (node.is_contradicted or node.is_farm_contradicted),
     )
 
 

@@ -81,7 +81,10 @@ def _view(one: dict[str, Any]) -> dict[str, str | list[str]]:
         "root": one["root"],
         "records": f"{one['records']}, {format_bytes(one['memory_bytes'])}",
         "by kind": [f"{count:>{width}}  {kind.replace('_', ' ')}" for kind, count in kinds.items()],
-        "contradictions": str(one["contradictions"]),
+        "contradictions": [
+            str(one["contradictions"]),
+            *(f"by {liar[:8]}" for liar in one["liars"]),
+        ],
         "last news": "none since the start" if heard is None else f"{age(heard)} ago",
     }
 

@@ -18,6 +18,8 @@ from p2pgrid.cli.output import (
 from p2pgrid.cli.parameters import Number
 from p2pgrid.cli.passphrase import given_passphrase, passphrase_option, post_unlocked
 
+_PROVED = "it told different things at once"
+
 
 @click.group(cls=NearestGroup)
 def farms() -> None:
@@ -35,6 +37,8 @@ def farms() -> None:
 @click.pass_obj
 def list_farms(client: NodeClient, as_json: bool) -> None:
     """List the farms that this node knows.
+
+    `!` marks those that are proved to have told different things at once.
 
     \b
     Examples:
@@ -75,6 +79,7 @@ def show_farm(client: NodeClient, farm: str, as_json: bool) -> None:
             "payout": one["payout"],
             "price": f"{one['price_permille'] / 10:g} % of the grid's",
             "changed": f"{age(one['age_ms'])} ago",
+            **({"proved": _PROVED} if one["is_contradicted"] else {}),
             "nodes": one["nodes"],
         }
     )
@@ -117,7 +122,7 @@ def create_farm(
 def _row(one: dict[str, Any]) -> dict[str, str]:
     return {
         "farm": one["farm"][:8],
-        "name": one["title"],
+        "name": one["title"] + (" !" if one["is_contradicted"] else ""),
         "nodes": str(len(one["nodes"])),
         "price": f"{one['price_permille'] / 10:g} %",
         "payout": one["payout"][:8],

@@ -50,6 +50,10 @@ def nodes() -> None:
 @click.option("--price-max", type=Number(min=0, max=1000), help="In percent of the grid's prices.")
 @click.option("--status", type=click.Choice(["up", "standby", "down"]), help="Default: all.")
 @click.option("--confirmed/--unconfirmed", default=None, help="Whether its farm lists the node.")
+@click.option(
+    "--contradicted/--consistent", default=None,
+    help="Whether it, or its farm, is proved to have told different things at once.",
+)  # fmt: skip
 @click.option("--secure-boot/--no-secure-boot", default=None, help="As the node says.")
 @click.option("--bare-metal/--virtual", default=None, help="As the node says.")
 @click.option("--ipv6/--no-ipv6", default=None, help="An IPv6 address that others can reach.")
@@ -69,6 +73,9 @@ def nodes() -> None:
 @click.pass_obj
 def list_nodes(client: NodeClient, /, as_json: bool, watch: bool, **filters: Any) -> None:
     """List nodes, the cheapest first unless sorted otherwise.
+
+    Marks: `?` its farm does not list the node; `!` it is proved that the node, or the farm, told
+    different things at once. What you run is not put there unless you name the node.
 
     \b
     Examples:
@@ -117,6 +124,7 @@ def show_node(client: NodeClient, node_id: str, as_json: bool) -> None:
             "node": one["node"],
             "farm": f"{one['farm_name'] or '-'} ({one['farm']})"
             + ("" if one["is_confirmed"] else ", unconfirmed"),
+            **_trust(one),
             "status": f"{one['status']}, heard of {age(one['age_ms'])} ago",
             "free": _capacity(one["free"]),
             "total": _capacity(one["total"]),
@@ -153,7 +161,10 @@ def _notes(found: dict[str, Any], page: int) -> list[str]:
     lines = []
     shown, total = len(found["nodes"]), found.get("total")
     if total is not None and total > shown:
-        lines.append(f"{shown} of {total} nodes; page {page}")
+        about = "" if found.get("is_total_exact", True) else "about "
+        lines.append(f"{shown} of {about}{total} nodes; page {page}")
+    if any(one["is_contradicted"] or one["is_farm_contradicted"] for one in found["nodes"]):
+        lines.append("! is proved to have told different things at once")
     if found.get("asked"):
         youngest = found.get("youngest_age_ms")
         heard = "" if youngest is None else f"; the newest record is {age(youngest)} old"
@@ -164,8 +175,10 @@ def _notes(found: dict[str, Any], page: int) -> list[str]:
 def _row(one: dict[str, Any]) -> dict[str, str]:
     free = one["free"]
     return {
-        "node": one["node"][:8],
-        "farm": (one["farm_name"] or one["farm"][:8]) + ("" if one["is_confirmed"] else " ?"),
+        "node": one["node"][:8] + (" !" if one["is_contradicted"] else ""),
+        "farm": (one["farm_name"] or one["farm"][:8])
+        + ("" if one["is_confirmed"] else " ?")
+        + (" !" if one["is_farm_contradicted"] else ""),
         "status": one["status"],
         "cores": f"{free['millicores'] / 1000:g}",
         "memory": format_bytes(free["memory_bytes"]),
@@ -175,6 +188,19 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
         "features": ",".join(one["features"]) or "-",
         "heard": age(one["age_ms"]),
     }
+
+
+def _trust(one: dict[str, Any]) -> dict[str, str]:
+    """A line on whoever is proved to lie; none as a rule."""
+    liars = [
+        who
+        for who, is_liar in (
+            ("the node", one["is_contradicted"]),
+            ("its farm", one["is_farm_contradicted"]),
+        )
+        if is_liar
+    ]
+    return {"proved": f"{' and '.join(liars)} told different things at once"} if liars else {}
 
 
 def _capacity(one: dict[str, int]) -> str:

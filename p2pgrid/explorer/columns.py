@@ -5,7 +5,7 @@ columns of the farms, so that its change costs no visit of all its nodes. What d
 (leases, ages, status) is computed by whoever asks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from typing import cast
 
@@ -34,11 +34,13 @@ _NODE_COLUMNS = {
     "update_ms": np.int64, "price_permille": np.int64, "boot_ms": np.int64,
     "features": np.int64, "gpu_names": np.int32, "farm": np.int32, "is_member": np.bool_,
     "secure_boot": np.bool_, "bare_metal": np.bool_, "has_ipv6": np.bool_,
-    "has_public_address": np.bool_, **_PLACE,
+    "has_public_address": np.bool_, "is_contradicted": np.bool_, **_PLACE,
     **{f"left_{name}": np.int64 for name in RESOURCES},
     **{f"free_{name}": np.int64 for name in RESOURCES},
 }  # fmt: skip
-_FARM_COLUMNS = {"farm": _ID, "time_ms": np.int64, "members_ms": np.int64, **_PLACE}
+_FARM_COLUMNS = {
+    "farm": _ID, "time_ms": np.int64, "members_ms": np.int64, "is_contradicted": np.bool_, **_PLACE,
+}  # fmt: skip
 
 Column = NDArray[np.generic]
 
@@ -118,9 +120,14 @@ class Numbers:
 
 
 class NodeColumns:
-    """The table of nodes, that of farms, and the numbers of their texts."""
+    """The table of nodes, that of farms, and the numbers of their texts.
 
-    def __init__(self) -> None:
+    Args:
+        is_liar: whether there is a proof that a key told different things at once.
+    """
+
+    def __init__(self, is_liar: Callable[[bytes], bool]) -> None:
+        self._is_liar = is_liar
         self.nodes = Table({**_NODE_COLUMNS})
         self.farms = Table({**_FARM_COLUMNS})
         self.places, self.gpu_names = Numbers(), Numbers()
@@ -155,6 +162,7 @@ class NodeColumns:
         self.nodes.put(
             row,
             update_ms=NEVER_MS if update is None else update.time_ms,
+            is_contradicted=self._is_liar(node),
             **_cells("free", Capacity() if update is None else update.free),
         )
 
@@ -170,6 +178,7 @@ class NodeColumns:
             row,
             time_ms=NEVER_MS if record is None else record.time_ms,
             members_ms=NEVER_MS if members is None else members.time_ms,
+            is_contradicted=self._is_liar(farm),
             **self._place(None if record is None else record.location),
         )
         if old is not None:
@@ -229,7 +238,12 @@ class NodeColumns:
         if row is None:
             row = self._farm_row_of[farm] = self.farms.add()
             self.farms.put(
-                row, farm=farm, time_ms=NEVER_MS, members_ms=NEVER_MS, **self._place(None)
+                row,
+                farm=farm,
+                time_ms=NEVER_MS,
+                members_ms=NEVER_MS,
+                is_contradicted=self._is_liar(farm),
+                **self._place(None),
             )
         return row
 

@@ -49,6 +49,10 @@ class NodeView:
     """Empty when the farm's record is not known."""
     is_confirmed: bool
     """Whether the farm lists the node as its own."""
+    is_contradicted: bool
+    """Whether it is proved that the node told different things at once."""
+    is_farm_contradicted: bool
+    """The same of its farm."""
     payout: AccountId | None
     """Where the farm wants to be paid; None when its record is not known."""
     status: Presence
@@ -91,6 +95,8 @@ class FarmView:
     price_permille: int
     public_ranges: tuple[str, ...]
     nodes: tuple[NodeId, ...]
+    is_contradicted: bool
+    """Whether it is proved that the farm told different things at once."""
     age_ms: int
 
 
@@ -119,6 +125,8 @@ class NodeFilter:
     has_ipv6: bool | None = None
     """An IPv6 address that other machines can reach."""
     has_public_address: bool | None = None
+    is_contradicted: bool | None = None
+    """Whether the node or its farm is proved to have told different things at once."""
 
     def __post_init__(self) -> None:
         for text in (self.node, self.farm, self.country, self.city, self.gpu):
@@ -175,6 +183,7 @@ def _claims_hold(node: NodeView, wanted: NodeFilter) -> bool:
         (wanted.is_confirmed, lambda one: one.is_confirmed),
         (wanted.secure_boot, lambda one: one.hardware.secure_boot is True),
         (wanted.bare_metal, lambda one: one.hardware.virtualized is None),
+        (wanted.is_contradicted, lambda one: one.is_contradicted or one.is_farm_contradicted),
         (wanted.has_ipv6, lambda one: is_reachable_by_ipv6(one.addresses)),
         (wanted.has_public_address, lambda one: is_publicly_reachable(one.addresses)),
     )

@@ -1,8 +1,8 @@
 """What light peers ask full ones. Answers are signed records: they can be withheld, not forged.
 
 A page holds whole rows: a node's row is its announcement, its update and its
-farm's records, each record once. The asker puts the records of several peers
-into a view of its own and asks that.
+farm's records, and a proof about each of both that is known to lie; each once. The asker puts
+the records of several peers into a view of its own and asks that.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from p2pgrid.crdt.register import RegisterKey
 from p2pgrid.errors import BrokenProtocol
 from p2pgrid.explorer.query import NodeFilter, NodeSort
+from p2pgrid.explorer.records import envelope_of
 from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
-from p2pgrid.limits.explorer import QUERY_ROWS_MAX
+from p2pgrid.limits.explorer import FARM_MEMBERS_BYTES_MAX, QUERY_ROWS_MAX
 from p2pgrid.model.ids import FlistId, require_ids, require_text
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import variant
@@ -91,6 +92,7 @@ class Page:
     """The answer: envelopes of the next rows."""
 
     records: tuple[bytes, ...] = ()
+    """Records, and proofs that their authors told different things at once."""
     rows: int = 0
     """How many rows this page covers."""
     rows_left: int = 0
@@ -109,14 +111,27 @@ def page_of(view: View, question: Question, skip: int, now_ms: TimestampMs) -> P
     records: dict[bytes, None] = {}
     size_bytes, taken = 0, 0
     for row in rows:
-        held = (view.get(key) for key in row)
-        new = {one.envelope: None for one in held if one and one.envelope not in records}
+        new = {one: None for one in _envelopes(view, row) if one not in records}
         size_bytes += sum(map(len, new))
         if taken and size_bytes > RECONCILE_ANSWER_BYTES_MAX:
             break
         records |= new
         taken += 1
     return Page(tuple(records), taken, total - skip - taken)
+
+
+def _envelopes(view: View, row: tuple[RegisterKey, ...]) -> Iterator[bytes]:
+    """What is held of a row, and of those who say it that they lie."""
+    for key in row:
+        signed = view.get(key)
+        if signed is not None:
+            yield signed.envelope
+    for author in dict.fromkeys(key.author for key in row):
+        proof = view.contradictions.of_author(author)
+        if proof is not None:
+            envelope = envelope_of(proof)
+            if len(envelope) <= FARM_MEMBERS_BYTES_MAX:  # longer ones are no records to anybody
+                yield envelope
 
 
 def _page(

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Generic, TypeVar
 
 import trio
 from nacl.signing import SigningKey
 
+from p2pgrid.crdt.register import Contradiction, RegisterKey
 from p2pgrid.errors import BrokenProtocol, Refused, Unreachable
 from p2pgrid.explorer.announce import Stamp
 from p2pgrid.explorer.archive import Archive
@@ -23,7 +24,12 @@ from p2pgrid.explorer.questions import (
     Question,
     Submit,
 )
-from p2pgrid.explorer.records import ExplorerRecord, verify_record
+from p2pgrid.explorer.records import (
+    ExplorerRecord,
+    is_contradiction,
+    verify_contradiction,
+    verify_record,
+)
 from p2pgrid.explorer.selection import WHOLE, Cut
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
@@ -48,7 +54,9 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _R = TypeVar("_R", bound=ExplorerRecord)
 
-_RECORDS_MAX = 5 * QUERY_ROWS_MAX
+_RECORDS_MAX = 6 * QUERY_ROWS_MAX
+"""A node's row is two records of its own and two of its farm, and a proof about each of both."""
+
 _PAGE_BYTES_MAX = 2 * RECONCILE_ANSWER_BYTES_MAX
 
 
@@ -63,8 +71,33 @@ class Found(Generic[_T]):
     """Those whose answer alone would have given the same rows."""
     youngest_age_ms: int | None
     """Age of the newest record among the answers; None without any."""
-    total: int | None = None
-    """How many match in all; None when not all were asked for."""
+    total: int = 0
+    """How many match in all."""
+    is_total_exact: bool = True
+    """Whether all of them were seen; otherwise the total is the word of the peers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one peer sent, verified."""
+
+    records: tuple[Signed[ExplorerRecord], ...]
+    proofs: tuple[tuple[RegisterKey, Contradiction], ...]
+    total: int
+    """How many rows there are, as it says."""
+    is_whole: bool
+    """Whether all of them are here."""
+
+    def put_into(self, view: View, now_ms: TimestampMs) -> None:
+        """Let a view know what the peer knows."""
+        for signed in self.records:
+            view.accept(signed, now_ms)
+        for key, proof in self.proofs:
+            view.contradict(key, proof)
+
+
+_RowsOf = Callable[[View, TimestampMs], tuple[tuple[_T, ...], int]]
+"""The rows that a view shows, and how many it has in all."""
 
 
 class RemoteExplorer:
@@ -98,10 +131,18 @@ class RemoteExplorer:
 
     async def page(self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE) -> Found[NodeView]:
         """Some of the nodes that match, in order. Raises Unreachable when no peer answers."""
+
+        def rows_of(view: View, now_ms: TimestampMs) -> tuple[tuple[NodeView, ...], int]:
+            page = view.page(wanted, cut, now_ms=now_ms)
+            return page.rows, page.total
+
+        asked, rows_max = wanted, None if cut.limit is None else cut.skip + cut.limit
+        if wanted.is_contradicted is False:
+            # Who has the proof would leave the liar out and the proof with it, and others would
+            # name him: so all of them are asked for, and what is left out is left out here.
+            asked, rows_max = replace(wanted, is_contradicted=None), None
         return await self._find(
-            AskNodes(wanted, cut.sort, cut.is_reversed),
-            lambda view, now_ms: view.page(wanted, cut, now_ms=now_ms).rows,
-            rows_max=None if cut.limit is None else cut.skip + cut.limit,
+            AskNodes(asked, cut.sort, cut.is_reversed), rows_of, rows_max=rows_max
         )
 
     async def node(self, node: NodeId) -> NodeView | None:
@@ -112,19 +153,20 @@ class RemoteExplorer:
     async def farms(self, wanted: str = "") -> Found[FarmView]:
         """Farms by name or first hex digits of the id. Raises Unreachable when no peer answers."""
         return await self._find(
-            AskFarms(wanted), lambda view, now_ms: view.farms(wanted, now_ms=now_ms)
+            AskFarms(wanted), _all_of(lambda view, now_ms: view.farms(wanted, now_ms=now_ms))
         )
 
     async def flist_names(self, title: str = "") -> Found[FlistName]:
         """Published names of flists by title. Raises Unreachable when no peer answers."""
         return await self._find(
-            AskFlistNames(title), lambda view, now_ms: view.flist_names(title, now_ms=now_ms)
+            AskFlistNames(title),
+            _all_of(lambda view, now_ms: view.flist_names(title, now_ms=now_ms)),
         )
 
     async def holders(self, flist: FlistId) -> Found[NodeId]:
         """Nodes that can serve `flist`. Raises Unreachable when no peer answers."""
         return await self._find(
-            AskHolders(flist), lambda view, now_ms: view.holders(flist, now_ms=now_ms)
+            AskHolders(flist), _all_of(lambda view, now_ms: view.holders(flist, now_ms=now_ms))
         )
 
     async def publish_next(self, key: SigningKey, build: Callable[[Stamp], _R]) -> Signed[_R]:
@@ -148,45 +190,52 @@ class RemoteExplorer:
     async def _find(
         self,
         question: Question,
-        rows_of: Callable[[View, TimestampMs], tuple[_T, ...]],
+        rows_of: _RowsOf[_T],
         *,
         rows_max: int | None = None,
     ) -> Found[_T]:
-        async def ask(peer: NodeId) -> tuple[Signed[ExplorerRecord], ...]:
+        async def ask(peer: NodeId) -> _Answer:
             return await self._ask(peer, question, rows_max)
 
         answers = await self._panel.ask(ask)
         now_ms = self._now_ms()
         union = View()
         for answer in answers:
-            for signed in answer:
-                union.accept(signed, now_ms)
-        rows = rows_of(union, now_ms)
-        ages = [now_ms - one.record.time_ms for answer in answers for one in answer]
+            answer.put_into(union, now_ms)
+        rows, seen = rows_of(union, now_ms)
+        ages = [now_ms - one.record.time_ms for answer in answers for one in answer.records]
+        is_whole = all(answer.is_whole for answer in answers)
+        # The median: one liar of three does not decide.
+        told = sorted(answer.total for answer in answers)[(len(answers) - 1) // 2]
         return Found(
             rows=rows,
             asked=len(answers),
-            agreed=sum(rows_of(_view_of(answer, now_ms), now_ms) == rows for answer in answers),
+            agreed=sum(rows_of(_view_of(one, now_ms), now_ms)[0] == rows for one in answers),
             youngest_age_ms=max(0, min(ages)) if ages else None,
+            total=seen if is_whole else max(seen, told),
+            is_total_exact=is_whole,
         )
 
-    async def _ask(
-        self, peer: NodeId, question: Question, rows_max: int | None
-    ) -> tuple[Signed[ExplorerRecord], ...]:
+    async def _ask(self, peer: NodeId, question: Question, rows_max: int | None) -> _Answer:
         """Every page of one peer's answer, verified."""
         records: list[Signed[ExplorerRecord]] = []
-        skip = 0
+        proofs: list[tuple[RegisterKey, Contradiction]] = []
+        skip, left = 0, 0
         for _ in range(QUERY_PAGES_MAX):
             page = await self._request(peer, Query(question, skip))
             with blaming(self._network, peer):
                 if len(page.records) > _RECORDS_MAX or (page.rows_left and not page.rows):
                     raise BrokenProtocol("a page holds some rows, and no more than fit in it")
-                verified = [verify_record(one, self._network_id) for one in page.records]
-            records += [signed for signed in verified if signed is not None]
-            skip += page.rows
-            if not page.rows_left or (rows_max is not None and skip >= rows_max):
+                for data in page.records:
+                    signed = verify_record(data, self._network_id)
+                    if signed is not None:
+                        records.append(signed)
+                    elif is_contradiction(data):
+                        proofs.append(verify_contradiction(data, self._network_id))
+            skip, left = skip + page.rows, page.rows_left
+            if not left or (rows_max is not None and skip >= rows_max):
                 break
-        return tuple(records)
+        return _Answer(tuple(records), tuple(proofs), skip + left, not left)
 
     async def _submit(self, envelope: bytes) -> None:
         """Hand a record to full peers. One that takes it is enough: it gossips it."""
@@ -214,8 +263,17 @@ class RemoteExplorer:
         raise Unreachable(f"no answer within {REQUEST_SECONDS_MAX:g} s")
 
 
-def _view_of(records: tuple[Signed[ExplorerRecord], ...], now_ms: TimestampMs) -> View:
+def _view_of(answer: _Answer, now_ms: TimestampMs) -> View:
     view = View()
-    for signed in records:
-        view.accept(signed, now_ms)
+    answer.put_into(view, now_ms)
     return view
+
+
+def _all_of(rows_of: Callable[[View, TimestampMs], tuple[_T, ...]]) -> _RowsOf[_T]:
+    """For questions without pages: as many rows as there are."""
+
+    def counted(view: View, now_ms: TimestampMs) -> tuple[tuple[_T, ...], int]:
+        rows = rows_of(view, now_ms)
+        return rows, len(rows)
+
+    return counted

@@ -1,5 +1,7 @@
 """What a person sees of one node or farm, put together from the records that are held of it."""
 
+from collections.abc import Callable
+
 from p2pgrid.explorer.query import FarmView, NodeView, Presence
 from p2pgrid.limits.explorer import NODE_FRESH_MS
 from p2pgrid.model.farm import FarmMembers, FarmRecord
@@ -13,8 +15,19 @@ def node_view(
     farm: FarmRecord | None,
     members: FarmMembers | None,
     now_ms: TimestampMs,
+    *,
+    is_liar: Callable[[bytes], bool],
 ) -> NodeView:
-    """One node. Give only records whose lease is not over."""
+    """One node. Give only records whose lease is not over.
+
+    Args:
+        said: its announcement.
+        update: its free capacity, if it said so.
+        farm: what its farm says of itself.
+        members: the nodes that its farm lists.
+        now_ms: the present.
+        is_liar: whether there is a proof that a key told different things at once.
+    """
     heard_ms = max(said.time_ms, update.time_ms if update else 0)
     age_ms = max(0, now_ms - heard_ms)
     return NodeView(
@@ -22,6 +35,8 @@ def node_view(
         farm=said.farm,
         farm_name=farm.title if farm else "",
         is_confirmed=members is not None and said.node in members.nodes,
+        is_contradicted=is_liar(said.node),
+        is_farm_contradicted=is_liar(said.farm),
         payout=farm.payout if farm else None,
         status=_presence(said.status, age_ms),
         age_ms=age_ms,
@@ -42,8 +57,14 @@ def node_view(
     )
 
 
-def farm_view(said: FarmRecord, members: FarmMembers | None, now_ms: TimestampMs) -> FarmView:
-    """One farm. Give only records whose lease is not over."""
+def farm_view(
+    said: FarmRecord,
+    members: FarmMembers | None,
+    now_ms: TimestampMs,
+    *,
+    is_liar: Callable[[bytes], bool],
+) -> FarmView:
+    """One farm; takes what `node_view` does."""
     return FarmView(
         farm=said.farm,
         title=said.title,
@@ -52,6 +73,7 @@ def farm_view(said: FarmRecord, members: FarmMembers | None, now_ms: TimestampMs
         price_permille=said.price_permille,
         public_ranges=said.public_ranges,
         nodes=members.nodes if members else (),
+        is_contradicted=is_liar(said.farm),
         age_ms=max(0, now_ms - said.time_ms),
     )
 

@@ -99,6 +99,10 @@ class _Rows:
         is_fresh = times + NAME_LEASE_MS >= self.now_ms
         return self.bools("is_member") & is_fresh[self.ints("farm")]
 
+    def is_contradicted(self) -> _Bools:
+        of_farm = cast(_Bools, self.columns.farms["is_contradicted"])
+        return self.bools("is_contradicted") | of_farm[self.ints("farm")]
+
     def place(self, column: str) -> _Ints:
         """The number of the node's country or city, or else of its farm's."""
         times = self.columns.farms.ints("time_ms")
@@ -149,6 +153,7 @@ def _claims(
         (wanted.bare_metal, lambda: rows.bools("bare_metal")),
         (wanted.has_ipv6, lambda: rows.bools("has_ipv6")),
         (wanted.has_public_address, lambda: rows.bools("has_public_address")),
+        (wanted.is_contradicted, rows.is_contradicted),
     )
 
 

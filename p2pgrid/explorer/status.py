@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from p2pgrid.explorer.view import View
+from p2pgrid.limits.explorer import LIARS_TOLD_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.kinds import RecordKind
@@ -28,6 +30,8 @@ class ExplorerStatus:
     by_kind: Mapping[RecordKind, int]
     contradictions: int
     """Registers whose author was caught saying two things at once."""
+    liars: tuple[bytes, ...]
+    """Their authors, in the order in which they were found out."""
     memory_bytes: int
     """About what the records take."""
     heard_age_ms: int | None
@@ -57,6 +61,7 @@ def status_of(
         records=len(view),
         by_kind={kind: count for kind, count in view.counts().items() if count},
         contradictions=len(view.contradictions),
+        liars=tuple(islice(view.contradictions.authors(), LIARS_TOLD_MAX)),
         memory_bytes=view.memory_bytes,
         heard_age_ms=_age_ms(heard_ms, now_ms),
         peers=tuple(PeerStatus(peer, _age_ms(pulled_ms.get(peer), now_ms)) for peer in peers),

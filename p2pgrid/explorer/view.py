@@ -29,8 +29,8 @@ from p2pgrid.crdt.register import (
 )
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
-from p2pgrid.explorer.columns import NodeColumns
 from p2pgrid.explorer.contradictions import Contradictions
+from p2pgrid.explorer.fresh_columns import FreshColumns
 from p2pgrid.explorer.query import (
     ANY_NODE,
     FarmView,
@@ -52,12 +52,11 @@ from p2pgrid.explorer.selection import WHOLE, Cut, select
 from p2pgrid.explorer.shelf import Quota, Shelf
 from p2pgrid.limits.explorer import (
     EXPLORER_UNWANTED_MAX,
-    NAME_LEASE_MS,
     RECORD_AHEAD_MS_MAX,
 )
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
-from p2pgrid.model.ids import FarmId, FlistId, NodeId
+from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement, NodeStatus
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import kind_of
@@ -67,12 +66,10 @@ from p2pgrid.wire.signed import Signed
 _R = TypeVar("_R", bound=ExplorerRecord)
 _Signed = Signed[ExplorerRecord]
 
-_NODE_KINDS = frozenset({RecordKind.NODE_ANNOUNCEMENT, RecordKind.CAPACITY_UPDATE})
 _DEPENDENTS_OF = {
     sense: tuple(kind for kind, by in SENSE_OF.items() if by is sense)
     for sense in SENSE_OF.values()
 }
-_FARM_KINDS = frozenset({RecordKind.FARM_RECORD, RecordKind.FARM_MEMBERS})
 
 
 class Refusal(Enum):
@@ -123,10 +120,7 @@ class View:
         self._crowded_orphans: OrderedDict[RegisterKey, bytes] = OrderedDict()
         """Ids of orphans that made room: wanted again when what gives them sense comes."""
         self._holders: dict[FlistId, set[NodeId]] = {}
-        self._columns = NodeColumns()
-        self._changed_nodes: dict[bytes, None] = {}
-        """Nodes and farms whose columns are to be brought up to date before the next query."""
-        self._changed_farms: dict[bytes, None] = {}
+        self._columns = FreshColumns(self._registers, self.contradictions)
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -191,7 +185,7 @@ class View:
         contradicted = None
         if contradicts is not None:
             proof = contradiction_of(contradicts, signed)
-            contradicted = key if self.contradictions.add(key, proof) else None
+            contradicted = key if self._keep_proof(key, proof) else None
         if refusal is not None:
             if refusal in (Refusal.OUTDATED, Refusal.TOO_MANY):
                 self.unwanted.add(signed.id)
@@ -209,7 +203,13 @@ class View:
 
     def contradict(self, key: RegisterKey, proof: Contradiction) -> bool:
         """Keep a verified proof that came by itself; whether it is news and worth the room."""
-        return self.wants_proof(key) and self.contradictions.add(key, proof)
+        return self.wants_proof(key) and self._keep_proof(key, proof)
+
+    def _keep_proof(self, key: RegisterKey, proof: Contradiction) -> bool:
+        is_kept = self.contradictions.add(key, proof)
+        if is_kept:
+            self._columns.note_proof(key.author)
+        return is_kept
 
     def expire(self, now_ms: TimestampMs) -> tuple[RegisterKey, ...]:
         """Drop every record past its lease. O(n)."""
@@ -224,7 +224,7 @@ class View:
         self.arrivals.append(signed.id)
         self.unwanted.discard(signed.id)
         self._key_of[signed.id] = key
-        self._note_change(key)
+        self._columns.note_record(key)
         weight, shelf = memory_bytes_of(signed), self._shelves[key.kind]
         weighs_the_same = replaced is not None and memory_bytes_of(replaced) == weight
         if not (weighs_the_same and shelf.quota.incumbents_stay):
@@ -241,7 +241,8 @@ class View:
         signed = self._take_off(key)
         if signed is not None:
             self._shelves[key.kind].remove(key)
-            self.contradictions.drop(key)
+            if self.contradictions.drop(key):
+                self._columns.note_proof(key.author)
             self._tell_dependents(key, is_orphan=True)
         return signed
 
@@ -252,7 +253,7 @@ class View:
             return None
         self.ids.discard(signed.id)
         del self._key_of[signed.id]
-        self._note_change(key)
+        self._columns.note_record(key)
         if isinstance(signed.record, Holdings):
             for flist in signed.record.flists:
                 self._holders.get(flist, set()).discard(signed.record.node)
@@ -301,8 +302,7 @@ class View:
         self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE, *, now_ms: TimestampMs
     ) -> NodePage:
         """Some of the nodes that match, in order, and how many match in all."""
-        self._refresh_columns()
-        found = select(self._columns, wanted, now_ms, cut)
+        found = select(self._columns.now(), wanted, now_ms, cut)
         rows = (self.node(NodeId(one), now_ms=now_ms) for one in found.nodes)
         return NodePage(tuple(row for row in rows if row is not None), found.total)
 
@@ -318,14 +318,20 @@ class View:
             self._record(FarmRecord, farm, now_ms),
             self._record(FarmMembers, farm, now_ms),
             now_ms,
+            is_liar=self.contradictions.convict,
         )
 
     def farms(self, wanted: str = "", *, now_ms: TimestampMs) -> tuple[FarmView, ...]:
         """Farms by name; `wanted` is a name or the first hex digits of an id, empty for all."""
         rows = (
-            farm_view(signed.record, self._record(FarmMembers, signed.record.farm, now_ms), now_ms)
-            for signed in self._all(FarmRecord, now_ms)
-            if is_named(wanted, signed.record.title, signed.record.farm)
+            farm_view(
+                said,
+                self._record(FarmMembers, said.farm, now_ms),
+                now_ms,
+                is_liar=self.contradictions.convict,
+            )
+            for said in (signed.record for signed in self._all(FarmRecord, now_ms))
+            if is_named(wanted, said.title, said.farm)
         )
         return tuple(sorted(rows, key=lambda row: (row.title.casefold(), row.farm)))
 
@@ -363,31 +369,6 @@ class View:
     def _record(self, cls: type[_R], author: bytes, now_ms: TimestampMs) -> _R | None:
         signed = self._one(cls, author, now_ms)
         return None if signed is None else signed.record
-
-    def _refresh_columns(self) -> None:
-        """Bring the columns up to date. Those who never ask for nodes never pay for them."""
-        always = TimestampMs(-NAME_LEASE_MS)
-        for farm in self._changed_farms:
-            farm_id = FarmId(farm)
-            self._columns.put_farm(
-                farm,
-                self._record(FarmRecord, farm_id, always),
-                self._record(FarmMembers, farm_id, always),
-            )
-        for node in self._changed_nodes:
-            self._columns.put_node(
-                node,
-                self._record(NodeAnnouncement, node, always),
-                self._record(CapacityUpdate, node, always),
-            )
-        self._changed_farms.clear()
-        self._changed_nodes.clear()
-
-    def _note_change(self, key: RegisterKey) -> None:
-        if key.kind in _NODE_KINDS:
-            self._changed_nodes[key.author] = None
-        elif key.kind in _FARM_KINDS:
-            self._changed_farms[key.author] = None
 
     def _is_gone(self, node: NodeId) -> bool:
         held = self._registers.get(RegisterKey(RecordKind.NODE_ANNOUNCEMENT, node, b""))

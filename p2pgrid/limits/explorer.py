@@ -94,6 +94,9 @@ CONTRADICTIONS_MAX = 1000
 CONTRADICTIONS_BYTES_MAX = 2 * MIB
 """Envelopes of these proofs."""
 
+LIARS_TOLD_MAX = 20
+"""Keys proved to lie that the status of the explorer names; lists of nodes and farms mark all."""
+
 EXPLORER_UNWANTED_MAX = EXPLORER_REGISTERS_MAX
 """Ids of outdated records remembered, so that peers that still hold them are not asked again.
 

@@ -34,6 +34,8 @@ class Candidate:
     age_ms: int
     """How long ago the node last said so."""
     addresses: tuple[str, ...]
+    is_distrusted: bool = False
+    """Whether it is proved to have told different things at once, and nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,8 @@ def _amount_text(resource: str, amount: int) -> str:
 
 def _misfit(candidate: Candidate, wanted: Wanted, price: Amount) -> str | None:
     """Why not, or None."""
+    if candidate.is_distrusted:
+        return "told different things at once; to be had by its id only"
     missing = [one.name.lower() for one in wanted.features if one not in candidate.features]
     if missing:
         return f"offers no {', '.join(missing)}"

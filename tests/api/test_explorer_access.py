@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from p2pgrid.api.explorer_access import ExplorerAccess, only_one
 from p2pgrid.errors import BadInput, NotFound
-from p2pgrid.explorer.query import FarmView, NodeFilter, NodeSort, NodeView, select_nodes
+from p2pgrid.explorer.query import (
+    FarmView,
+    NodeFilter,
+    NodePage,
+    NodeSort,
+    NodeView,
+    select_nodes,
+)
+from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.explorer.view import View
 from p2pgrid.model.flist import FlistName, FlistReference
@@ -39,11 +47,10 @@ class Explorer:
     names: list[FlistName] = field(default_factory=list)
     questions: int = 0
 
-    def nodes(
-        self, wanted: NodeFilter, *, sort: NodeSort, limit: int | None
-    ) -> tuple[NodeView, ...]:
+    def page(self, wanted: NodeFilter, cut: Cut) -> NodePage:
         self.questions += 1
-        return select_nodes(self.rows, wanted, sort)[:limit]
+        found = select_nodes(self.rows, wanted, cut.sort)
+        return NodePage(found[: cut.limit], len(found))
 
     def farms(self, wanted: str) -> tuple[FarmView, ...]:
         return tuple(

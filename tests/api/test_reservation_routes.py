@@ -6,10 +6,15 @@ from typing import Any
 import pytest
 import trio
 
+from p2pgrid.crdt.register import RegisterKey
 from p2pgrid.errors import BadInput, NoFittingNode, NotFound, Refused
-from p2pgrid.model.ids import RecordId
+from p2pgrid.model.ids import NodeId, RecordId
+from p2pgrid.model.node import NodeAnnouncement
+from p2pgrid.net.network import Topic
 from p2pgrid.reservation.consumer import ConsumerService
 from p2pgrid.units import MIB
+from p2pgrid.wire.kinds import RecordKind
+from p2pgrid.wire.signed import sign
 from tests.api.grid import BALANCE, GENESIS, ApiGrid, Member, in_thread
 
 FEE = GENESIS.pricing.fee
@@ -116,6 +121,26 @@ async def test_a_node_and_a_farm_can_be_chosen_and_left_out(grid: ApiGrid, image
         await grid.consumer.post("/reservations/candidates", order(image, node="ffff"))
     with pytest.raises(NotFound, match="there is no farm"):
         await grid.consumer.post("/reservations/candidates", order(image, except_farms=["x"]))
+
+
+async def test_who_is_proved_to_lie_is_taken_only_by_its_name(grid: ApiGrid, image: str) -> None:
+    await grid.announce()
+    said = grid.explorer.view.get(
+        RegisterKey(RecordKind.NODE_ANNOUNCEMENT, grid.node.services.node, b"")
+    )
+    assert said is not None
+    assert isinstance(said.record, NodeAnnouncement)
+    lie = sign(replace(said.record, version="another"), grid.node.services.key, GENESIS.network)
+    grid.explorer.judge(Topic.CAPACITY, NodeId(bytes(32)), lie.envelope)
+
+    found = await grid.consumer.post("/reservations/candidates", order(image))
+    assert found["fitting"] == []
+    assert [one["reason"][:15] for one in found["others"]] == ["told different "]
+    chosen = order(image, node=grid.node.identity[:6])
+    assert (await grid.consumer.post("/reservations/candidates", chosen))["fitting"]
+    (shown,) = (await grid.consumer.get("/nodes", contradicted=1))["nodes"]
+    assert shown["is_contradicted"]
+    assert (await grid.consumer.get("/nodes", contradicted=0))["nodes"] == []
 
 
 @pytest.mark.parametrize(

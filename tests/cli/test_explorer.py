@@ -15,7 +15,7 @@ from tests.plots.grids import imagined, location, node
 STATUS: dict[str, Any] = {
     "node": "3f9c01aa" * 8, "role": "node", "resident_bytes": 70 * MIB, "uptime_ms": 61_000,
     "root": "ab" * 16, "records": 12, "by_kind": {"node_announcement": 11, "farm_record": 1},
-    "contradictions": 1, "memory_bytes": 2 * MIB, "heard_age_ms": 5_000,
+    "contradictions": 1, "liars": ["cc" * 32], "memory_bytes": 2 * MIB, "heard_age_ms": 5_000,
     "peers": [{"peer": "aa" * 32, "reconciled_age_ms": 3_000},
               {"peer": "bb" * 32, "reconciled_age_ms": None}],
 }  # fmt: skip
@@ -29,6 +29,7 @@ def test_the_status_is_shown_in_lines() -> None:
     assert "by kind         11  node announcement" in lines
     assert "                 1  farm record" in lines
     assert "contradictions  1" in lines
+    assert "                by cccccccc" in lines
     assert "last news       5 s ago" in lines
     assert "peers           aaaaaaaa  compared 3 s ago" in lines
     assert "                bbbbbbbb  not compared yet" in lines

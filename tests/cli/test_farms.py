@@ -8,7 +8,7 @@ from tests.cli.node import FakeClient, run
 FARM = "aa" * 32
 ONE: dict[str, Any] = {
     "farm": FARM, "title": "Green Valley", "payout": "bb" * 32, "price_permille": 825,
-    "nodes": ["11" * 32, "22" * 32], "age_ms": 5000,
+    "nodes": ["11" * 32, "22" * 32], "age_ms": 5000, "is_contradicted": False,
 }  # fmt: skip
 
 
@@ -39,6 +39,16 @@ def test_a_farm_is_shown_with_all_its_nodes() -> None:
 
     assert "price    82.5 % of the grid's" in lines
     assert lines[-2:] == [f"nodes    {'11' * 32}", f"         {'22' * 32}"]
+
+
+def test_a_farm_that_is_proved_to_lie_is_marked() -> None:
+    liar = {**ONE, "is_contradicted": True}
+
+    listed = run(farms, "list", client=FakeClient({"/farms": [ONE, liar]})).stdout
+    shown = run(farms, "show", "x", client=FakeClient({"/farms/x": liar})).stdout
+
+    assert listed.count("Green Valley !") == listed.count("!") == 1
+    assert "proved   it told different things at once\n" in shown
 
 
 def test_farms_are_listed() -> None:

@@ -14,6 +14,7 @@ CAPACITY = {
 }  # fmt: skip
 ONE: dict[str, Any] = {
     "node": "3f9c01aa" * 8, "farm": "aa" * 32, "farm_name": "Acme", "is_confirmed": True,
+    "is_contradicted": False, "is_farm_contradicted": False,
     "status": "up", "age_ms": 61_000, "free": CAPACITY, "total": CAPACITY,
     "system": {**CAPACITY, "gpus": 1}, "price_permille": 825, "features": ["container"],
     "location": None, "addresses": [], "version": "0.1.0",
@@ -37,6 +38,24 @@ def test_a_list_is_aligned_and_marks_what_no_farm_confirms() -> None:
     assert "3f9c01aa  Acme    up" in first
     assert "82.5 %" in first
     assert "Acme ?" in second
+
+
+def test_whoever_is_proved_to_lie_is_marked_and_never_lost() -> None:
+    node, farm = {**ONE, "is_contradicted": True}, {**ONE, "is_farm_contradicted": True}
+
+    lines = run(nodes, "list", client=answer(ONE, node, farm)).stdout.splitlines()
+
+    assert [line.count("!") for line in lines[1:4]] == [0, 1, 1]
+    assert "3f9c01aa !  Acme" in lines[2]
+    assert "Acme !" in lines[3]
+    assert lines[-1] == "! is proved to have told different things at once"
+    assert "!" not in run(nodes, "list", client=answer(ONE)).stdout
+    both = {**node, "is_farm_contradicted": True}
+    shown = run(nodes, "show", "3f9c", client=FakeClient({"/nodes/3f9c": both})).stdout
+    assert "proved       the node and its farm told different things at once\n" in shown
+    client = answer()
+    run(nodes, "list", "--consistent", client=client)
+    assert client.calls[0][1]["contradicted"] == 0
 
 
 def test_a_light_peer_says_how_many_agree() -> None:
@@ -71,6 +90,9 @@ def test_a_page_says_of_how_much_it_is_one_and_how_young_it_is() -> None:
     found = {"nodes": [ONE], "asked": 3, "agreed": 2, "youngest_age_ms": 61_000, "total": 40}
     text = run(nodes, "list", "--page", "3", client=FakeClient({"/nodes": found})).stdout
     assert "1 of 40 nodes; page 3" in text
+    told = {**found, "is_total_exact": False}
+    text = run(nodes, "list", client=FakeClient({"/nodes": told})).stdout
+    assert "1 of about 40 nodes; page 1" in text
     assert "2 of 3 peers asked gave this answer; the newest record is 1 min old" in text
 
 

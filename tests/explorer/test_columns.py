@@ -8,6 +8,10 @@ from p2pgrid.model.node import CapacityUpdate, Location, NodeAnnouncement
 from tests.explorer.grid import FARM, announced, farm_members, farm_record, node_of, updated
 
 
+def nobody(_: bytes) -> bool:
+    return False
+
+
 def said(number: int) -> NodeAnnouncement:
     place = Location(
         country=f"C{number}", city="", latitude_microdegrees=0, longitude_microdegrees=0
@@ -18,7 +22,7 @@ def said(number: int) -> NodeAnnouncement:
 
 
 def test_those_who_left_take_no_room() -> None:
-    columns = NodeColumns()
+    columns = NodeColumns(nobody)
     for number in range(1, 60):
         columns.put_node(node_of(number), said(number), None)
         columns.put_node(node_of(number), None, None)
@@ -28,7 +32,7 @@ def test_those_who_left_take_no_room() -> None:
 
 
 def test_a_farm_is_forgotten_when_nobody_claims_it_and_it_says_nothing() -> None:
-    columns = NodeColumns()
+    columns = NodeColumns(nobody)
     record, members = farm_record().record, farm_members(1).record
     assert isinstance(record, FarmRecord)
     assert isinstance(members, FarmMembers)
@@ -40,8 +44,18 @@ def test_a_farm_is_forgotten_when_nobody_claims_it_and_it_says_nothing() -> None
     assert columns.farms.length == 1
 
 
+def test_a_farm_that_is_claimed_after_its_lie_was_found_out_is_marked() -> None:
+    liars = {node_of(1001)}
+    columns = NodeColumns(liars.__contains__)
+    columns.put_node(node_of(1), said(1), None)
+    assert columns.farms["is_contradicted"].tolist() == [True]
+    liars.clear()
+    columns.put_farm(node_of(1001), None, None)
+    assert columns.farms["is_contradicted"].tolist() == [False]
+
+
 def test_tables_grow_and_keep_what_they_hold() -> None:
-    columns = NodeColumns()
+    columns = NodeColumns(nobody)
     update = updated(1, Capacity(millicores=7)).record
     assert isinstance(update, CapacityUpdate)
     for number in range(1, 100):

@@ -19,6 +19,22 @@ def test_the_first_proof_of_a_register_stays() -> None:
     assert dict(proofs) == {key(1): first}
 
 
+def test_an_author_is_convicted_as_long_as_one_proof_is_kept() -> None:
+    proofs = Contradictions()
+    names = RegisterKey(RecordKind.FLIST_NAME, key(1).author, b"x")
+    for number, one in enumerate((key(1), names, key(2))):
+        assert proofs.add(one, Contradiction(b"%d" % number, b""))
+    assert list(proofs.authors()) == [key(1).author, key(2).author]
+    assert proofs.of_author(key(1).author) == Contradiction(b"0", b"")
+    assert proofs.drop(key(1))
+    assert proofs.convict(key(1).author)
+    assert proofs.of_author(key(1).author) == Contradiction(b"1", b"")
+    assert proofs.drop(names)
+    assert not proofs.drop(names)
+    assert not proofs.convict(key(1).author)
+    assert proofs.of_author(key(1).author) is None
+
+
 def test_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contradictions, "CONTRADICTIONS_MAX", 2)
     proofs = Contradictions()

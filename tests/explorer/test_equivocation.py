@@ -4,14 +4,15 @@ import trio
 import trio.testing
 
 from p2pgrid.crdt.register import Contradiction
+from p2pgrid.explorer.query import NodeFilter
 from p2pgrid.explorer.records import ExplorerRecord, envelope_of
 from p2pgrid.limits.explorer import NODE_LEASE_MS
 from p2pgrid.net.network import Topic, Verdict
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Table
-from p2pgrid.units import SECOND_MS
+from p2pgrid.units import SECOND_MS, TimestampMs
 from p2pgrid.wire.signed import Signed
-from tests.explorer.grid import announced, node_of
+from tests.explorer.grid import NOW, announced, node_of
 from tests.explorer.peers import GOSSIP_SECONDS, open_grid
 
 
@@ -34,6 +35,28 @@ async def test_whoever_says_two_things_is_known_everywhere(
         for explorer in grid.explorers.values():
             (proof,) = explorer.view.contradictions.values()
             assert {proof.first, proof.second} == {one.envelope, other.envelope}
+
+
+async def test_nodes_of_a_liar_are_marked_until_its_register_is_gone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_grid(1) as grid:
+        explorer = grid.explorers[1]
+        one, other = lies(66)
+        explorer.judge(Topic.CAPACITY, node_of(66), one.envelope)
+        explorer.judge(Topic.CAPACITY, node_of(66), announced(67).envelope)
+        (shown,) = explorer.nodes(NodeFilter(node=node_of(66).hex()))
+        assert not shown.is_contradicted
+        explorer.judge(Topic.CAPACITY, node_of(66), other.envelope)
+        for is_contradicted, number in ((True, 66), (False, 67)):
+            (found,) = explorer.nodes(NodeFilter(is_contradicted=is_contradicted))
+            assert (found.node, found.is_contradicted) == (node_of(number), is_contradicted)
+        assert len(explorer.nodes()) == 2
+        assert explorer.status().liars == (node_of(66),)
+        explorer.view.expire(TimestampMs(NOW + NODE_LEASE_MS + 10**6))
+        explorer.judge(Topic.CAPACITY, node_of(66), one.envelope)
+        assert explorer.nodes(NodeFilter(is_contradicted=True)) == ()
+        assert len(explorer.nodes()) == 1
 
 
 async def test_proofs_are_judged_like_records(autojump_clock: trio.testing.MockClock) -> None:

@@ -41,6 +41,8 @@ NODE = row(
     hardware=GPU,
     price_permille=800,
     is_confirmed=True,
+    is_contradicted=False,
+    is_farm_contradicted=False,
     addresses=("/ip4/127.0.0.1/tcp/1", "/ip6/2001:4860::1/tcp/1"),
 )
 
@@ -74,6 +76,8 @@ NODE = row(
         (NodeFilter(statuses=(Presence.DOWN, Presence.STANDBY)), False),
         (NodeFilter(is_confirmed=True), True),
         (NodeFilter(is_confirmed=False), False),
+        (NodeFilter(is_contradicted=True), False),
+        (NodeFilter(is_contradicted=False), True),
         (NodeFilter(secure_boot=True), True),
         (NodeFilter(bare_metal=True), False),
         (NodeFilter(has_ipv6=True), True),

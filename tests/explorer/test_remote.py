@@ -8,17 +8,20 @@ import pytest
 import trio
 import trio.testing
 
+from p2pgrid.crdt.register import Contradiction
 from p2pgrid.errors import Refused, Unreachable
+from p2pgrid.explorer import questions
 from p2pgrid.explorer.announce import announcement_of
 from p2pgrid.explorer.query import NodeFilter, NodeSort
 from p2pgrid.explorer.questions import Page
-from p2pgrid.explorer.records import ExplorerRecord
+from p2pgrid.explorer.records import ExplorerRecord, envelope_of, verify_record
 from p2pgrid.explorer.remote import RemoteExplorer
+from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.limits.explorer import QUERY_PAGES_MAX, QUERY_PEERS
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId, NodeId
-from p2pgrid.net.network import Method
+from p2pgrid.net.network import Method, Topic
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import encode
@@ -75,6 +78,12 @@ async def open_light(
         light = RemoteExplorer(network, store or MemoryStore(), GRID, clock, random=Random(1))
         yield light, world, [service for _, service in full]
         nursery.cancel_scope.cancel()
+
+
+def verified(envelope: bytes) -> Signed[ExplorerRecord]:
+    signed = verify_record(envelope, GRID)
+    assert signed is not None
+    return signed
 
 
 async def serve_lies(world: World, number: int, answer: bytes) -> None:
@@ -135,6 +144,54 @@ async def test_liars_are_left_out(answer: bytes, autojump_clock: trio.testing.Mo
         found = await light.nodes()
         assert found.rows == full[0].nodes()
         assert (found.asked, found.agreed) == (1, 1)
+
+
+async def test_proofs_come_with_the_rows_of_those_who_lie(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Two peers heard a different half of the lie each, and a third both."""
+    lie, farms_lie = announced(1, version="other"), farm_record("Other")
+    halves = [EVERYTHING, [*EVERYTHING[1:], lie]]
+    async with open_light(*halves, EVERYTHING) as (light, _, full):
+        for told in (lie, farms_lie):
+            full[2].judge(Topic.CAPACITY, node_of(66), told.envelope)
+        found = await light.nodes()
+        assert {row.node for row in found.rows if row.is_contradicted} == {node_of(1)}
+        assert all(row.is_farm_contradicted for row in found.rows)
+        assert found.agreed == 1
+        honest = await light.nodes(NodeFilter(is_contradicted=False))
+        assert (honest.rows, honest.total) == ((), 0)
+        assert [farm.is_contradicted for farm in (await light.farms()).rows] == [True]
+        assert (await light.flist_names()).rows != ()
+
+
+async def test_a_forged_proof_is_the_fault_of_its_sender(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_light(EVERYTHING) as (light, world, _):
+        one, other = (announced(7, version=version).envelope for version in "12")
+        pairs = sorted((one, other), key=lambda it: verified(it).id)
+        forged = Contradiction(pairs[0], pairs[1][:-1] + bytes([pairs[1][-1] ^ 1]))
+        await serve_lies(world, 50, encode(Page((one, envelope_of(forged)), 1)))
+        found = await light.nodes()
+        assert found.asked == 1
+        assert node_of(7) not in {row.node for row in found.rows}
+
+
+async def test_a_total_is_exact_or_told_to_be_the_word_of_peers(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "QUERY_ROWS_MAX", 2)
+    async with open_light(EVERYTHING, EVERYTHING[:3], EVERYTHING) as (light, world, _):
+        whole = await light.page(cut=Cut(NodeSort.ID, skip=1))
+        assert (len(whole.rows), whole.total, whole.is_total_exact) == (3, 4, True)
+        page = await light.page(cut=Cut(NodeSort.ID, limit=1))
+        assert (len(page.rows), page.total, page.is_total_exact) == (1, 4, False)
+    boast = encode(Page((announced(7).envelope,), 1, 10**9))
+    async with open_light(EVERYTHING, EVERYTHING) as (light, world, _):
+        await serve_lies(world, 50, boast)
+        page = await light.page(cut=Cut(NodeSort.ID, limit=1))
+        assert (page.asked, page.total) == (3, 4)
 
 
 async def test_stale_answers_are_left_out(autojump_clock: trio.testing.MockClock) -> None:

@@ -10,10 +10,14 @@ from tests.explorer.grid import NOW, TOTAL, announced, farm_members, farm_record
 LATER = TimestampMs(NOW + HOUR_MS)
 
 
+def nobody(_: bytes) -> bool:
+    return False
+
+
 def test_an_announcement_alone_makes_a_row() -> None:
     said = announced(1).record
     assert isinstance(said, NodeAnnouncement)
-    row = node_view(said, None, None, None, LATER)
+    row = node_view(said, None, None, None, LATER, is_liar=nobody)
     assert (row.farm_name, row.is_confirmed, row.payout, row.reservations) == ("", False, None, 0)
     assert (row.status, row.age_ms, row.uptime_ms) == (Presence.UP, HOUR_MS, HOUR_MS)
     assert row.free == TOTAL.less(said.system)
@@ -26,9 +30,23 @@ def test_newer_records_and_the_farm_complete_it() -> None:
     assert isinstance(update, CapacityUpdate)
     assert isinstance(farm, FarmRecord)
     assert isinstance(members, FarmMembers)
-    row = node_view(said, update, farm, members, LATER)
+    row = node_view(said, update, farm, members, LATER, is_liar=nobody)
     assert (row.farm_name, row.is_confirmed, row.payout) == ("Acme", True, farm.payout)
     assert (row.free, row.reservations, row.age_ms) == (TOTAL, 2, HOUR_MS - 1)
     assert row.location == farm.location
-    assert farm_view(farm, members, LATER).nodes == (node_of(1),)
-    assert farm_view(farm, None, LATER).nodes == ()
+    assert farm_view(farm, members, LATER, is_liar=nobody).nodes == (node_of(1),)
+    assert farm_view(farm, None, LATER, is_liar=nobody).nodes == ()
+
+
+def test_a_row_tells_whose_lies_are_proved() -> None:
+    said, farm = announced(1).record, farm_record().record
+    assert isinstance(said, NodeAnnouncement)
+    assert isinstance(farm, FarmRecord)
+    for liar in (said.node, said.farm):
+        row = node_view(said, None, farm, None, LATER, is_liar=liar.__eq__)
+        assert (row.is_contradicted, row.is_farm_contradicted) == (
+            liar == said.node,
+            liar == said.farm,
+        )
+        row_of_farm = farm_view(farm, None, LATER, is_liar=liar.__eq__)
+        assert row_of_farm.is_contradicted is (liar == farm.farm)

@@ -52,12 +52,16 @@ _sequences = iter(range(1, 10**9))
 
 
 def record_of(number: int, change: int, age_ms: int, what: str) -> Signed[ExplorerRecord]:
-    sequence = next(_sequences)
+    sequence = 10**9 if what.startswith("lie") else next(_sequences)
     lease_ms = NAME_LEASE_MS if what in ("farm", "members") else NODE_LEASE_MS
     time_ms = NOW - (lease_ms - HOUR_MS if age_ms == ALMOST_OVER else age_ms)
     if what == "update":
         free = Capacity(millicores=1000 * change, memory_bytes=change % 2)
         return updated(number, free, sequence=sequence, time_ms=time_ms)
+    if what == "lie of a farm":
+        return farm_record(f"Lie {change}", sequence=sequence)
+    if what == "lie":
+        return announced(number, sequence=sequence, **CHANGES[change])
     if what == "farm":
         return farm_record(f"Farm {change % 2}", sequence=sequence, time_ms=time_ms)
     if what == "members":
@@ -70,7 +74,9 @@ records = st.builds(
     st.sampled_from(NUMBERS),
     st.integers(0, len(CHANGES) - 1),
     st.sampled_from((*AGES, ALMOST_OVER)),
-    st.sampled_from(("announcement", "announcement", "update", "farm", "members")),
+    st.sampled_from(
+        ("announcement", "announcement", "update", "farm", "members", "lie", "lie of a farm")
+    ),
 )
 CONDITIONS: dict[str, tuple[Any, ...]] = {
     "free": (Capacity(millicores=2000), Capacity(memory_bytes=1)),
@@ -88,6 +94,7 @@ CONDITIONS: dict[str, tuple[Any, ...]] = {
     "bare_metal": (True, False),
     "has_ipv6": (True, False),
     "has_public_address": (True, False),
+    "is_contradicted": (True, False),
 }
 # Few at a time: with all of them no node would ever match, and nothing would be compared.
 filters = st.lists(

@@ -23,7 +23,7 @@ def test_what_is_held_is_counted_by_kind() -> None:
     assert status.by_kind == {
         RecordKind.NODE_ANNOUNCEMENT: 2, RecordKind.CAPACITY_UPDATE: 1, RecordKind.FARM_RECORD: 1,
     }  # fmt: skip
-    assert status.contradictions == 1
+    assert (status.contradictions, status.liars) == (1, (node_of(1),))
     assert status.root == view.ids.root()
     assert status.memory_bytes > 0
 

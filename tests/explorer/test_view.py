@@ -97,6 +97,8 @@ def test_what_two_views_exchange_makes_them_equal(
         for signed in POOL:
             if signed.id in giver.ids:
                 taker.accept(signed, NOW)
+        for key, proof in giver.contradictions.items():
+            taker.contradict(key, proof)
     assert state(one) == state(other)
 
 

@@ -104,6 +104,7 @@ def test_reasons_say_what_is_missing() -> None:
         replace(node_of(3), age_ms=CANDIDATE_AGE_MS_MAX + 1),
         node_of(4, permille=10_000),
         node_of(5),
+        replace(node_of(6), is_distrusted=True),
     ]
     wanted = replace(WANTED, price_per_hour_max=Amount(10**7))
 
@@ -115,8 +116,9 @@ def test_reasons_say_what_is_missing() -> None:
         "not heard of for 7 hours",
         "costs 1.9100000 TFT an hour",
         "excluded",
+        "told different things at once; to be had by its id only",
     ]
-    with pytest.raises(NoFittingNode, match="1 of 5: only 0 cores left"):
+    with pytest.raises(NoFittingNode, match="1 of 6: only 0 cores left"):
         matching.require_fits()
 
 

@@ -1,0 +1,43 @@
+"""Columns are brought up to date when they are asked for, and only in what changed."""
+
+from p2pgrid.crdt.register import Contradiction, RegisterKey, Registers, register_key
+from p2pgrid.explorer.contradictions import Contradictions
+from p2pgrid.explorer.fresh_columns import FreshColumns
+from p2pgrid.explorer.records import ExplorerRecord
+from p2pgrid.wire.kinds import RecordKind
+from tests.explorer.grid import FARM, TOTAL, announced, farm_record, node_of, updated
+
+
+def test_what_changed_is_in_the_columns_when_they_are_asked_for() -> None:
+    registers: Registers[ExplorerRecord] = Registers()
+    columns = FreshColumns(registers, Contradictions())
+    for signed in (announced(1), updated(1, TOTAL), farm_record()):
+        registers.put(register_key(signed), signed)
+        columns.note_record(register_key(signed))
+    found = columns.now()
+    assert found.nodes["node"].tolist() == [node_of(1)]
+    assert found.nodes["free_millicores"].tolist() == [TOTAL.millicores]
+    assert list(found.titles.values()) == ["acme"]
+    key = register_key(announced(1))
+    registers.drop(key)
+    assert len(columns.now()) == 1  # it was not told
+    columns.note_record(key)
+    assert len(columns.now()) == 0
+
+
+def test_a_proof_marks_the_node_and_the_farm_of_its_author() -> None:
+    registers: Registers[ExplorerRecord] = Registers()
+    proofs = Contradictions()
+    columns = FreshColumns(registers, proofs)
+    for signed in (announced(1), farm_record()):
+        registers.put(register_key(signed), signed)
+        columns.note_record(register_key(signed))
+    columns.now()
+    for author in (node_of(1), FARM):
+        key = RegisterKey(RecordKind.FLIST_NAME, author, b"x")
+        proofs.add(key, Contradiction(b"", b""))
+        columns.note_proof(author)
+    found = columns.now()
+    assert found.nodes["is_contradicted"].tolist() == [True]
+    farms = dict(zip(found.farms["farm"].tolist(), found.farms["is_contradicted"], strict=True))
+    assert farms[FARM]
