@@ -19,6 +19,7 @@ from hypothesis.strategies import SearchStrategy
 from p2pgrid.chunks.messages import ChunkAnswer, ChunkRequest, FlistAnswer, Served
 from p2pgrid.crdt.messages import Compare, Differs
 from p2pgrid.errors import InvalidRecord
+from p2pgrid.ledger.epoch_messages import BatchesQuery
 from p2pgrid.ledger.messages import HistoryQuery
 from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
 from p2pgrid.limits.wire import INTEGER_MAX
@@ -31,6 +32,7 @@ from p2pgrid.model.certificate import (
     ProvenVote,
     VoteRequest,
 )
+from p2pgrid.model.epoch import EpochProposal, EpochQuorum, EpochReport, Seat
 from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
@@ -94,6 +96,12 @@ BY_FIELD: dict[str, Values] = {
     "nonce": nonces,
     "root": ids,
     "witness_set_hash": ids,
+    "operations_root": ids,
+    "snapshot_root": ids,
+    "closed_root": ids,
+    "beacon": ids,
+    "commitment": ids,
+    "next_key": ids,
     "terms_hash": ids,
     "port4": st.integers(0, 65535),
     "port6": st.integers(0, 65535),
@@ -115,6 +123,16 @@ _places: dict[str, Values] = {
 }
 
 _item_ids = st.lists(st.binary(min_size=8, max_size=8), max_size=3).map(tuple)
+
+
+@st.composite
+def _seats(draw: st.DrawFn) -> tuple[Seat, ...]:
+    named = draw(st.dictionaries(ids, some_amounts, min_size=1, max_size=4))
+    return tuple(
+        Seat(node=node, key=key, weight=named[node], commitment=draw(ids))
+        for node, key in zip(sorted(named), sorted(named, reverse=True), strict=True)
+    )
+
 
 FIELDS: dict[type, dict[str, Values]] = {
     Location: {
@@ -143,6 +161,14 @@ FIELDS: dict[type, dict[str, Values]] = {
         "signatures": st.lists(signatures, max_size=3).map(tuple),
     },
     CertifiedBatch: {"operations": _batches},
+    EpochReport: {"reveal": st.just(b"") | ids},
+    EpochProposal: {"seats": _seats()},
+    EpochQuorum: {
+        "signers": st.binary(max_size=16),
+        "signatures": st.lists(signatures, max_size=3).map(tuple),
+    },
+    Seat: {"weight": some_amounts},
+    BatchesQuery: {"operations": st.lists(ids, min_size=1, max_size=3).map(tuple)},
     VoteRequest: {"operations": _batches},
     CertifiedOperation: _places,
     Equivocation: {"slot": ids},

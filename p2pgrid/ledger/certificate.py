@@ -32,12 +32,33 @@ _NODE = b"p2pgrid.node"
 _SET = b"p2pgrid.set"
 
 
-@dataclass(frozen=True)
-class WitnessSet:
-    """Who votes in one epoch, with which weight; sorted by key."""
+@dataclass(frozen=True, slots=True)
+class _FirstSet:
+    """What the hash of a set covers whose witnesses sign with the keys of their nodes."""
 
     epoch: int
     members: tuple[tuple[NodeId, int], ...]
+
+
+@dataclass(frozen=True)
+class WitnessSet:
+    """Who votes in one epoch, with which weight; sorted by node."""
+
+    epoch: int
+    members: tuple[tuple[NodeId, int], ...]
+    keys: tuple[bytes, ...] = ()
+    """What each signs with, in the order of `members`; in epoch 0 the key of its node."""
+
+    @cached_property
+    def signing_keys(self) -> dict[NodeId, bytes]:
+        """What each witness signs with."""
+        nodes = tuple(node for node, _ in self.members)
+        return dict(zip(nodes, self.keys or nodes, strict=True))
+
+    @cached_property
+    def nodes(self) -> dict[bytes, NodeId]:
+        """The witness that signs with a key."""
+        return {key: node for node, key in self.signing_keys.items()}
 
     @cached_property
     def weights(self) -> dict[bytes, int]:
@@ -57,11 +78,16 @@ class WitnessSet:
     @cached_property
     def hash(self) -> bytes:
         """What votes name this set by, 32 bytes."""
-        return blake2b(encode(self), digest_size=ID_BYTES, person=_SET).digest()
+        named = self if self.keys else _FirstSet(self.epoch, self.members)
+        return blake2b(encode(named), digest_size=ID_BYTES, person=_SET).digest()
 
     def weight_of(self, witness: bytes) -> int:
         """Its weight, 0 for who is no witness."""
         return self.weights.get(witness, 0)
+
+    def key_at(self, place: int) -> bytes:
+        """What the witness at one place signs with."""
+        return self.signing_keys[self.members[place][0]]
 
 
 def quorum_of(total: int) -> int:
@@ -145,22 +171,40 @@ def assemble(
     vote: Vote, signatures: Mapping[NodeId, bytes], witnesses: WitnessSet
 ) -> Certificate | None:
     """A certificate from signatures that have been checked, or None below the quorum."""
-    chosen = [(place, key) for place, (key, _) in enumerate(witnesses.members) if key in signatures]
-    if sum(witnesses.weight_of(key) for _, key in chosen) < witnesses.quorum:
+    gathered = gather(signatures, witnesses)
+    if gathered is None:
         return None
+    signers, chosen = gathered
     return Certificate(
         epoch=vote.epoch,
         root=vote.root,
         witness_set_hash=vote.witness_set_hash,
-        signers=bitmap(place for place, _ in chosen),
-        signatures=tuple(signatures[key] for _, key in chosen),
+        signers=signers,
+        signatures=chosen,
     )
+
+
+def gather(
+    signatures: Mapping[NodeId, bytes], witnesses: WitnessSet
+) -> tuple[bytes, tuple[bytes, ...]] | None:
+    """(bitmap of the signers, their signatures in order), or None below the quorum."""
+    chosen = [(place, key) for place, (key, _) in enumerate(witnesses.members) if key in signatures]
+    if sum(witnesses.weight_of(key) for _, key in chosen) < witnesses.quorum:
+        return None
+    return bitmap(place for place, _ in chosen), tuple(signatures[key] for _, key in chosen)
 
 
 def bitmap(indexes: Iterable[int]) -> bytes:
     """A set of small numbers, lowest bit first, no byte more than needed."""
     bits = sum(1 << index for index in indexes)
     return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+
+
+def bits_of(signers: bytes) -> tuple[int, ...]:
+    """The numbers in a bitmap, ascending."""
+    return tuple(
+        index for index in range(8 * len(signers)) if signers[index // 8] >> (index % 8) & 1
+    )
 
 
 def verify_certificate(certificate: Certificate, witnesses: WitnessSet, network: NetworkId) -> None:
@@ -172,16 +216,28 @@ def verify_certificate(certificate: Certificate, witnesses: WitnessSet, network:
     """
     if certificate.epoch != witnesses.epoch or certificate.witness_set_hash != witnesses.hash:
         raise BrokenProtocol("the certificate is of another epoch or witness set")
-    indexes = certificate.signer_indexes
-    if certificate.signers != bitmap(indexes) or len(indexes) != len(certificate.signatures):
+    message = vote_message(certificate.vote, network)
+    require_quorum(message, certificate.signers, certificate.signatures, witnesses)
+
+
+def require_quorum(
+    message: bytes, signers: bytes, signatures: Sequence[bytes], witnesses: WitnessSet
+) -> None:
+    """Check that witnesses with the weight of a quorum signed one message.
+
+    Raises:
+        BrokenProtocol: below the quorum, or not a set of signers of `witnesses`.
+        BadSignature: a signature is not valid.
+    """
+    indexes = bits_of(signers)
+    if signers != bitmap(indexes) or len(indexes) != len(signatures):
         raise BrokenProtocol("the certificate's signers and signatures do not match")
     if indexes and indexes[-1] >= len(witnesses.members):
         raise BrokenProtocol("the certificate names a witness that does not exist")
     if sum(witnesses.members[index][1] for index in indexes) < witnesses.quorum:
         raise BrokenProtocol(f"the certificate has less weight than {witnesses.quorum}")
-    message = vote_message(certificate.vote, network)
-    for index, signature in zip(indexes, certificate.signatures, strict=True):
-        if not is_signed_by(witnesses.members[index][0], message, signature):
+    for index, signature in zip(indexes, signatures, strict=True):
+        if not is_signed_by(witnesses.key_at(index), message, signature):
             raise BadSignature("the certificate holds a signature that is not its witness's")
 
 

@@ -155,6 +155,10 @@ class LedgerState:
         """Certified operations whose predecessor is missing here."""
         return len(self._derived.waiting)
 
+    def waiting(self) -> tuple[RecordId, ...]:
+        """Certified operations whose predecessor is missing here."""
+        return tuple(identity for identity, _ in self._derived.waiting.values())
+
     def accounts(self) -> dict[AccountId, Account]:
         """Every account known, in a new mapping."""
         return dict(self._derived.accounts)
@@ -235,6 +239,21 @@ class LedgerState:
                 if identity not in losers:
                     self._place(identity, operation)
         return bool(fresh)
+
+    def remove(self, operations: Iterable[RecordId]) -> None:
+        """Take out operations whose certificates are void, and fold the others anew."""
+        gone = [one for one in operations if self._certified.pop(one, None) is not None]
+        if gone:
+            kept, self._certified, self._slots, self._alarms = self._certified, {}, {}, {}
+            self._derived = self._first()
+            self.add(kept.items())
+
+    def without(self, operations: Iterable[RecordId]) -> "LedgerState":
+        """What this would be if these had no certificate."""
+        gone = set(operations)
+        other = LedgerState(self._genesis)
+        other.add((one, operation) for one, operation in self._certified.items() if one not in gone)
+        return other
 
     def _occupy(self, identity: RecordId, operation: Operation) -> None:
         for slot in operation.slots:

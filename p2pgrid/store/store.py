@@ -37,6 +37,16 @@ class Table(bytes, Enum):
     """account 32 -> sequence, 8 bytes, and id 32 of our own last certified operation"""
     PENDING = b"p"
     """account 32 -> signed Operation of our own that is not certified yet"""
+    EPOCH = b"g"
+    """epoch 8 -> EpochCertificate that ended it"""
+    AGREEMENT = b"t"
+    """epoch 8 -> AgreementMemory: what this witness voted on the end of that epoch"""
+    EPOCH_SECRET = b"j"
+    """epoch 8 -> EpochSecret of this witness for that epoch; gone when the epoch is over"""
+    LATE = b"d"
+    """epoch 8, operation id 32 -> nothing: its certificate came after the books were closed"""
+    VOID = b"z"
+    """epoch 8, operation id 32 -> nothing: certified in that epoch, which ended without it"""
 
     # explorer.ldb
     REGISTER = b"r"
