@@ -6,6 +6,7 @@
     share     = 0.5                       # part of this machine to offer
     light     = false                     # only use the grid
     mdns      = true                      # look for peers on the local network
+    observers = ["/ip4/0.0.0.0/tcp/4003"] # where anybody may listen to announcements by gossipsub
     log_level = "info"
 
 All have a default. Options of the command line win over the file.
@@ -24,7 +25,7 @@ FILE_NAME = "node.toml"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _SHARE_MIN = 0.01
 _EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
-_LISTS = ("listen", "peers")
+_LISTS = ("listen", "peers", "observers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,12 @@ class Config:
     """Only use the grid; offer, store and vote for nothing."""
     mdns: bool = True
     """Look for peers on the local network."""
+    observers: tuple[str, ...] = ()
+    """Multiaddrs where those outside the grid may listen to announcements; none by default."""
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        for address in (*self.listen, *self.peers):
+        for address in (*self.listen, *self.peers, *self.observers):
             if not address.startswith("/"):
                 raise BadInput(f"{address!r} is not an address; write for example {_EXAMPLE}")
         if self.farm is not None and not _is_id(self.farm):
@@ -58,6 +61,8 @@ class Config:
         for name in ("light", "mdns"):
             if not isinstance(getattr(self, name), bool):
                 raise BadInput(f"{name} = {getattr(self, name)!r} is neither true nor false")
+        if self.light and self.observers:
+            raise BadInput("a light peer hears no announcements, so there is nothing to observe")
         if self.log_level not in LOG_LEVELS:
             raise BadInput(f"log_level = {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
 

@@ -129,7 +129,13 @@ async def open_node(config: Config, grid: Path | None = None) -> AsyncGenerator[
         state = await parts.enter_async_context(open_leveldb(config.data / "node.ldb", name="node"))
         await _remember_grid(state, genesis)
         network = await parts.enter_async_context(
-            open_libp2p(key=key, listen=config.listen, network_id=genesis.network, mdns=config.mdns)
+            open_libp2p(
+                key=key,
+                listen=config.listen,
+                network_id=genesis.network,
+                mdns=config.mdns,
+                observers=config.observers,
+            )
         )
         opening = _Opening(config, key, genesis, parts, network, state)
         services = await (opening.open_light() if config.light else opening.open_full())

@@ -29,8 +29,9 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         peers = ["/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW"]
         farm = "{"3f" * 32}"
         share = 0.5
-        light = true
+        light = false
         mdns = false
+        observers = ["/ip4/127.0.0.1/tcp/4003"]
         log_level = "debug"
         """,
     )
@@ -41,8 +42,9 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         peers=("/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW",),
         farm="3f" * 32,
         share=0.5,
-        light=True,
+        light=False,
         mdns=False,
+        observers=("/ip4/127.0.0.1/tcp/4003",),
         log_level="debug",
     )
 
@@ -68,6 +70,8 @@ def test_there_are_less_than_ten_settings() -> None:
         ("[node]\nlight = true", "there is no setting 'node'"),
         ("light = 1", "neither true nor false"),
         ("mdns = 'yes'", "neither true nor false"),
+        ("observers = ['4003']", "is not an address"),
+        ("light = true\nobservers = ['/ip4/0.0.0.0/tcp/4003']", "nothing to observe"),
         ("share = 0", "0.01 to 1"),
         ("share = 2", "0.01 to 1"),
         ("share = true", "0.01 to 1"),

@@ -54,6 +54,10 @@ def node() -> None:
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Default: all, port 4001.")
 @click.option("--share", type=Number(0.01, 1), help="Part of this machine to offer; default: all.")
 @click.option("--mdns/--no-mdns", default=None, help="Look for peers on the local network.")
+@click.option(
+    "--observers", multiple=True, metavar="ADDRESS",
+    help="Where anybody may listen to announcements by gossipsub; default: nowhere.",
+)  # fmt: skip
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: info.")
 @click.option(
     "--config", type=ExistingFile(),

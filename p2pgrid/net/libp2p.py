@@ -32,6 +32,7 @@ from p2pgrid.net.libp2p_host import (
     remote_hosts,
     swarm_of,
 )
+from p2pgrid.net.libp2p_observers import Observers, open_observers
 from p2pgrid.net.libp2p_peers import Peers
 from p2pgrid.net.libp2p_spreading import Spreading
 from p2pgrid.net.links import Link
@@ -57,7 +58,12 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_libp2p(
-    *, key: SigningKey, listen: Sequence[str], network_id: NetworkId, mdns: bool
+    *,
+    key: SigningKey,
+    listen: Sequence[str],
+    network_id: NetworkId,
+    mdns: bool,
+    observers: Sequence[str] = (),
 ) -> AsyncGenerator[Network]:
     """A network on libp2p, up during the block.
 
@@ -66,14 +72,18 @@ async def open_libp2p(
         listen: multiaddrs such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes any.
         network_id: the grid. Peers of others are hung up on.
         mdns: whether to find peers of the same grid on the local network, and be found.
+        observers: multiaddrs where those outside the grid may listen; see `libp2p_observers`.
 
     Raises:
         BadInput: an address makes no sense.
         Unusable: an address cannot be listened on, or libp2p is not the version we know.
     """
     with bare_errors():
-        async with open_host(key, listen) as host:
-            network = _Libp2pNetwork(key, host, network_id)
+        async with (
+            open_host(key, listen) as host,
+            open_observers(key, observers) if observers else nullcontext() as observed,
+        ):
+            network = _Libp2pNetwork(key, host, network_id, observed)
             async with network.opened(), network.announced() if mdns else nullcontext():
                 yield network
 
@@ -81,7 +91,9 @@ async def open_libp2p(
 class _Libp2pNetwork:
     """See `Network`."""
 
-    def __init__(self, key: SigningKey, host: IHost, network_id: NetworkId) -> None:
+    def __init__(
+        self, key: SigningKey, host: IHost, network_id: NetworkId, observers: Observers | None
+    ) -> None:
         self._id = NodeId(bytes(key.verify_key))
         self._host = host
         self._network_id = network_id
@@ -92,8 +104,11 @@ class _Libp2pNetwork:
         self._dialler = Dialler(host)
         self._desk = Desk(self.prefix_of_peer)
         self._peers = Peers(host, self._hello, Service(self._handlers, self._desk), self._on_hello)
-        self._gossip = Spreading(host, self._peers, self.prefix_of_peer)
+        self._gossip = Spreading(
+            host, self._peers, self.prefix_of_peer, observers.tell if observers else None
+        )
         self._peers.gossip = self._gossip
+        self._observers = observers
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:

@@ -63,14 +63,22 @@ class Spreading:
     """Publishing, and an inbox for each topic."""
 
     def __init__(
-        self, host: IHost, members: Members, prefix_of_peer: Callable[[NodeId], str]
+        self,
+        host: IHost,
+        members: Members,
+        prefix_of_peer: Callable[[NodeId], str],
+        overheard: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._host = host
         self._members = members
         self._prefix_of_peer = prefix_of_peer
         self._budgets = Budgets(GOSSIP_ALLOWANCES)
         self._driver = SpreadDriver(
-            SystemRandom(), send=self._send, blame=members.blame, thank=members.thank
+            SystemRandom(),
+            send=self._send,
+            blame=members.blame,
+            thank=members.thank,
+            overheard=overheard,
         )
         self._outboxes = Outboxes()
         self._writers: dict[NodeId, trio.CancelScope] = {}

@@ -15,7 +15,10 @@ from p2pgrid.net.spreading import Blame, Effect, Router
 
 
 class SpreadDriver:
-    """Runs a router: `send`, `blame` and `thank` are the adapter's, quick, and raise nothing."""
+    """Runs a router: what it calls is the adapter's, quick, and raises nothing.
+
+    `overheard` is told the topic and data of every item that this node gives to others.
+    """
 
     def __init__(
         self,
@@ -24,11 +27,13 @@ class SpreadDriver:
         send: Callable[[NodeId, SpreadMessage], None],
         blame: Callable[[NodeId], None],
         thank: Callable[[NodeId], None],
+        overheard: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._router = Router(random)
         self._send = send
         self._blame = blame
         self._thank = thank
+        self._overheard = overheard
         self._inboxes: dict[str, Inbox] = {}
         self._changed = trio.Event()
         self._pace = TokenBucket(
@@ -69,6 +74,7 @@ class SpreadDriver:
             await trio.sleep(self._pace.wait_seconds(trio.current_time()))
             self._pace.take(trio.current_time())
         self._act(self._router.publish(topic.value, data, trio.current_time()))
+        self._tell(topic.value, data)
 
     def peer_up(self, peer: NodeId) -> None:
         """Messages to `peer` can be sent from now on."""
@@ -98,4 +104,9 @@ class SpreadDriver:
         verdict = self._inboxes[topic].offer(GossipMessage(forwarder, data))
         if verdict is Verdict.ACCEPT:
             self._thank(forwarder)
+            self._tell(topic, data)
         return verdict
+
+    def _tell(self, topic: str, data: bytes) -> None:
+        if self._overheard is not None:
+            self._overheard(topic, data)

@@ -1,8 +1,9 @@
 """Runs one attack on one victim, each in its own process, and reports how the victim fared.
 
 Started once as a program: libp2p takes seconds to import, so the processes of
-every experiment are forked from here. Takes arguments `<attack>:<stock|ours>`
-and `<habit>:habit`, writes one JSON line `[argument, result]` for each.
+every experiment are forked from here. Takes arguments `<attack>:<stock|ours|observed>`, of
+which the last is a node of ours, attacked where observers connect, and `<habit>:habit`; writes
+one JSON line `[argument, result]` for each.
 """
 
 import ctypes
@@ -60,10 +61,11 @@ def experiment(attack: str, kind: str) -> dict[str, Any]:
     run = stock_victim if kind == "stock" else our_victim
     victim = fork(lambda: trio.run(run, report))
     address = _latest(report)["address"]
-    probe = _Probe(address) if kind == "ours" else None
+    attacked = _latest(report)["observers_address"] if kind == "observed" else address
+    probe = None if kind == "stock" else _Probe(address)
     before = _latest(report)
     attacking, told = os.pipe()
-    attacker = fork(lambda: _attack(attack, address, told))
+    attacker = fork(lambda: _attack(attack, attacked, told))
     said = _read(attacking, 1000).decode()  # once the attack is under way or over
     answers = probe.stop() if probe else {"newcomer": trio.run(stock_probe, address)}
     result = {

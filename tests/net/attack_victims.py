@@ -34,7 +34,7 @@ ECHO = TProtocol("/t/echo/1")
 RAISING = TProtocol("/t/raising/1")
 IGNORING = TProtocol("/t/ignoring/1")
 WHO = TProtocol("/t/who/1")
-TOPIC = Topic.LEDGER.value
+TOPIC = Topic.CAPACITY.value
 POISON = b"poison"
 REPORT_BYTES = 4096
 TOIL_SECONDS = 0.01
@@ -97,7 +97,9 @@ def _stock_validator(forwarder: ID, message: Message) -> bool:
 async def our_victim(report: int) -> None:
     """A node as `open_libp2p` makes it, with the handlers of the stock one besides."""
     key = SigningKey(b"v" * 32)
-    async with open_libp2p(key=key, listen=[_LISTEN], network_id=GRID, mdns=False) as network:
+    async with open_libp2p(
+        key=key, listen=[_LISTEN], network_id=GRID, mdns=False, observers=[_LISTEN]
+    ) as network:
         host: Any = network._host  # type: ignore[attr-defined]  # to see how it fares inside
         for protocol, handler in HANDLERS.items():
             host.set_stream_handler(protocol, handler)
@@ -111,16 +113,19 @@ async def our_victim(report: int) -> None:
         inbox = network.subscribe(Topic.LEDGER, _our_validator)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_publish_for_ever, network.publish)
+            nursery.start_soon(_tell_for_ever, network._observers.tell)  # type: ignore[attr-defined]  # as above
             nursery.start_soon(_drain, inbox)
             nursery.start_soon(explorer.run)
             address = network.addresses()[0]
             await _report_for_ever(report, host, address, partial(_inside, network, explorer))
 
 
-def _inside(network: Any, explorer: ExplorerService) -> dict[str, int]:
+def _inside(network: Any, explorer: ExplorerService) -> dict[str, Any]:
     """What only a node of ours has."""
-    gossip = network._gossip
+    gossip, observers = network._gossip, network._observers
     return {
+        "observers_address": observers.addresses()[0],
+        "observers": health(observers._station._host),
         "known": len(explorer.nodes()),
         "shunned": len(network._peers._standing._shunned_until),
         "wanted": gossip._driver._router.wanted_count,
@@ -167,13 +172,20 @@ async def _publish_for_ever(publish: Any) -> None:
         await trio.sleep(0.02)
 
 
+async def _tell_for_ever(tell: Callable[[str, bytes], None]) -> None:
+    """The same for observers, without anything that nodes of the grid would judge."""
+    while True:
+        tell(TOPIC, os.urandom(10_000))
+        await trio.sleep(0.02)
+
+
 async def _drain(inbox: trio.MemoryReceiveChannel[Any]) -> None:
     async for _ in inbox:
         pass
 
 
 async def _report_for_ever(
-    report: int, host: Any, address: str, inside: Callable[[], dict[str, int]] = dict
+    report: int, host: Any, address: str, inside: Callable[[], dict[str, Any]] = dict
 ) -> None:
     """Leave a line about our health where others can look at it."""
     while True:
