@@ -21,7 +21,7 @@ from p2pgrid.limits.control import LISTED_MAX
 from p2pgrid.limits.farming import NODES_LISTED
 from p2pgrid.units import format_bytes
 
-_FIGURES = {"cores", "memory", "ssd", "hdd", "price", "heard"}
+_FIGURES = {"cores", "memory", "ssd", "hdd", "price", "heard", "latency"}
 
 
 @click.group(cls=NearestGroup)
@@ -59,8 +59,9 @@ def nodes() -> None:
 @click.option("--ipv6/--no-ipv6", default=None, help="An IPv6 address that others can reach.")
 @click.option("--public-address/--no-public-address", default=None, help="One of the Internet.")
 @click.option(
-    "--sort", default="price", show_default=True, help="What comes first; figures: the best.",
-    type=click.Choice(["price", "cores", "memory", "ssd", "hdd", "age", "uptime", "id"]),
+    "--sort", default="price", show_default=True,
+    help="What comes first; figures: the best. Latency: as measured, to nodes connected to yours.",
+    type=click.Choice(["price", "cores", "memory", "ssd", "hdd", "age", "uptime", "latency", "id"]),
 )  # fmt: skip
 @click.option("--reverse", is_flag=True, help="The last of the order first.")
 @click.option(
@@ -87,19 +88,22 @@ def list_nodes(client: NodeClient, /, as_json: bool, watch: bool, **filters: Any
     """
     query = {name: _asked(value) for name, value in filters.items()}
 
+    def lines(found: dict[str, Any]) -> list[str]:
+        return _lines(found, filters["page"], is_near_shown=filters["sort"] == "latency")
+
     def ask() -> dict[str, Any]:
         answer: dict[str, Any] = client.get("/nodes", **query)
         return answer
 
     with errors_shown():
         if watch:
-            watch_nodes(ask, lambda found: _lines(found, filters["page"]), as_json=as_json)
+            watch_nodes(ask, lines, as_json=as_json)
             return
         found = ask()
     if as_json:
         print_json(*found["nodes"])
         return
-    for line in _lines(found, filters["page"]):
+    for line in lines(found):
         click.echo(line)
 
 
@@ -139,6 +143,7 @@ def show_node(client: NodeClient, node_id: str, as_json: bool) -> None:
             "virtual": one["hardware"]["virtualized"] or "no",
             "addresses": one["addresses"],
             "version": one["version"],
+            "latency": _latency(one["round_trip_us"]),
         }
     )
 
@@ -148,9 +153,9 @@ def _asked(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-def _lines(found: dict[str, Any], page: int) -> list[str]:
+def _lines(found: dict[str, Any], page: int, *, is_near_shown: bool = False) -> list[str]:
     """The list as people see it."""
-    rows = [_row(one) for one in found["nodes"]]
+    rows = [_row(one, is_near_shown=is_near_shown) for one in found["nodes"]]
     table = table_lines(rows, empty="no node fits; try fewer filters", right=_FIGURES)
     notes = _notes(found, page)
     return [*table, "", *notes] if notes else table
@@ -172,8 +177,9 @@ def _notes(found: dict[str, Any], page: int) -> list[str]:
     return lines
 
 
-def _row(one: dict[str, Any]) -> dict[str, str]:
+def _row(one: dict[str, Any], *, is_near_shown: bool) -> dict[str, str]:
     free = one["free"]
+    latency = {"latency": _latency(one["round_trip_us"])} if is_near_shown else {}
     return {
         "node": one["node"][:8] + (" !" if one["is_contradicted"] else ""),
         "farm": (one["farm_name"] or one["farm"][:8])
@@ -187,6 +193,7 @@ def _row(one: dict[str, Any]) -> dict[str, str]:
         "price": f"{one['price_permille'] / 10:g} %",
         "features": ",".join(one["features"]) or "-",
         "heard": age(one["age_ms"]),
+        **latency,
     }
 
 
@@ -211,6 +218,11 @@ def _capacity(one: dict[str, int]) -> str:
         f"{format_bytes(one['hdd_bytes'])} HDD",
     ]
     return ", ".join(parts + ([f"{one['gpus']} GPUs"] if one["gpus"] else []))
+
+
+def _latency(round_trip_us: int | None) -> str:
+    """There and back."""
+    return "-" if round_trip_us is None else f"{round_trip_us / 1000:.1f} ms"
 
 
 def _location(one: dict[str, Any] | None) -> str:

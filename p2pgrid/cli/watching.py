@@ -16,7 +16,7 @@ from p2pgrid.limits.control import WATCH_SECONDS
 
 _Found = dict[str, Any]
 
-_ALWAYS_CHANGING = {"age_ms", "uptime_ms"}
+_ALWAYS_CHANGING = {"age_ms", "uptime_ms", "round_trip_us"}
 
 
 def watch_nodes(

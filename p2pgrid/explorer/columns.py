@@ -143,6 +143,10 @@ class NodeColumns:
     def __len__(self) -> int:
         return len(self._row_of)
 
+    def row_of(self, node: bytes) -> int | None:
+        """In which row a node is; None when its announcement is not held."""
+        return self._row_of.get(node)
+
     def put_node(
         self, node: bytes, said: NodeAnnouncement | None, update: CapacityUpdate | None
     ) -> None:

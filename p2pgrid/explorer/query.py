@@ -1,10 +1,11 @@
 """Queries: what people and programs ask the view, and the rows they get."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import ip_address
+from types import MappingProxyType
 
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.model.capacity import Capacity
@@ -14,6 +15,14 @@ from p2pgrid.model.node import PRICE_PERMILLE_MAX, Feature, Hardware, Location, 
 _TEXT_BYTES_MAX = 128
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 _NOTHING = Capacity()
+
+FAR_AWAY_US = 2**62
+"""Longer than any round trip: what those come after who are not connected."""
+
+RoundTrips = Mapping[NodeId, int]
+"""Microseconds to connected peers and back."""
+
+NOBODY_NEAR: RoundTrips = MappingProxyType({})
 
 
 class Presence(IntEnum):
@@ -37,6 +46,8 @@ class NodeSort(IntEnum):
     ID = 7
     UPTIME = 8
     """Who has run for longest."""
+    LATENCY = 9
+    """Who is nearest to the asker, among those that it is connected to; the others last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +84,8 @@ class NodeView:
     boot_ms: int
     uptime_ms: int
     """Since it started, as it says."""
+    round_trip_us: int | None
+    """Microseconds from the asker to it and back, as measured; None: they are not connected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,5 +251,8 @@ _ORDERS: dict[NodeSort, Callable[[NodeView], int]] = {
     NodeSort.HDD: lambda node: -node.free.hdd_bytes,
     NodeSort.AGE: lambda node: node.age_ms,
     NodeSort.UPTIME: lambda node: -node.uptime_ms,
+    NodeSort.LATENCY: lambda node: (
+        FAR_AWAY_US if node.round_trip_us is None else node.round_trip_us
+    ),
     NodeSort.ID: lambda node: int.from_bytes(node.node, "big"),
 }

@@ -131,9 +131,10 @@ class RemoteExplorer:
 
     async def page(self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE) -> Found[NodeView]:
         """Some of the nodes that match, in order. Raises Unreachable when no peer answers."""
+        near = self._network.round_trips_us()
 
         def rows_of(view: View, now_ms: TimestampMs) -> tuple[tuple[NodeView, ...], int]:
-            page = view.page(wanted, cut, now_ms=now_ms)
+            page = view.page(wanted, cut, now_ms=now_ms, round_trips=near)
             return page.rows, page.total
 
         asked, rows_max = wanted, None if cut.limit is None else cut.skip + cut.limit
@@ -141,9 +142,10 @@ class RemoteExplorer:
             # Who has the proof would leave the liar out and the proof with it, and others would
             # name him: so all of them are asked for, and what is left out is left out here.
             asked, rows_max = replace(wanted, is_contradicted=None), None
-        return await self._find(
-            AskNodes(asked, cut.sort, cut.is_reversed), rows_of, rows_max=rows_max
-        )
+        sort = cut.sort
+        if sort is NodeSort.LATENCY:  # others are near to somebody else
+            sort, rows_max = NodeSort.ID, None
+        return await self._find(AskNodes(asked, sort, cut.is_reversed), rows_of, rows_max=rows_max)
 
     async def node(self, node: NodeId) -> NodeView | None:
         """One node. Raises Unreachable when no peer answers."""

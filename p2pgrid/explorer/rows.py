@@ -1,12 +1,23 @@
 """What a person sees of one node or farm, put together from the records that are held of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from p2pgrid.explorer.query import FarmView, NodeView, Presence
+from p2pgrid.explorer.query import FarmView, NodeView, Presence, RoundTrips
 from p2pgrid.limits.explorer import NODE_FRESH_MS
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement, NodeStatus
 from p2pgrid.units import TimestampMs
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """What somebody who looks at records knows beside them."""
+
+    now_ms: TimestampMs
+    is_liar: Callable[[bytes], bool]
+    """Whether there is a proof that a key told different things at once."""
+    round_trips: RoundTrips = field(default_factory=dict)
 
 
 def node_view(
@@ -14,20 +25,10 @@ def node_view(
     update: CapacityUpdate | None,
     farm: FarmRecord | None,
     members: FarmMembers | None,
-    now_ms: TimestampMs,
-    *,
-    is_liar: Callable[[bytes], bool],
+    looker: Looker,
 ) -> NodeView:
-    """One node. Give only records whose lease is not over.
-
-    Args:
-        said: its announcement.
-        update: its free capacity, if it said so.
-        farm: what its farm says of itself.
-        members: the nodes that its farm lists.
-        now_ms: the present.
-        is_liar: whether there is a proof that a key told different things at once.
-    """
+    """One node. Give only records whose lease is not over."""
+    now_ms, is_liar = looker.now_ms, looker.is_liar
     heard_ms = max(said.time_ms, update.time_ms if update else 0)
     age_ms = max(0, now_ms - heard_ms)
     return NodeView(
@@ -54,17 +55,12 @@ def node_view(
         version=said.version,
         boot_ms=said.boot_ms,
         uptime_ms=max(0, now_ms - said.boot_ms),
+        round_trip_us=looker.round_trips.get(said.node),
     )
 
 
-def farm_view(
-    said: FarmRecord,
-    members: FarmMembers | None,
-    now_ms: TimestampMs,
-    *,
-    is_liar: Callable[[bytes], bool],
-) -> FarmView:
-    """One farm; takes what `node_view` does."""
+def farm_view(said: FarmRecord, members: FarmMembers | None, looker: Looker) -> FarmView:
+    """One farm. Give only records whose lease is not over."""
     return FarmView(
         farm=said.farm,
         title=said.title,
@@ -73,8 +69,8 @@ def farm_view(
         price_permille=said.price_permille,
         public_ranges=said.public_ranges,
         nodes=members.nodes if members else (),
-        is_contradicted=is_liar(said.farm),
-        age_ms=max(0, now_ms - said.time_ms),
+        is_contradicted=looker.is_liar(said.farm),
+        age_ms=max(0, looker.now_ms - said.time_ms),
     )
 
 

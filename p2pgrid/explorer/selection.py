@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pgrid.explorer.columns import NOWHERE, RESOURCES, NodeColumns, bits_of
-from p2pgrid.explorer.query import NodeFilter, NodeSort, Presence, is_named
+from p2pgrid.explorer.query import (
+    FAR_AWAY_US,
+    NOBODY_NEAR,
+    NodeFilter,
+    NodeSort,
+    Presence,
+    RoundTrips,
+    is_named,
+)
 from p2pgrid.limits.explorer import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS
 from p2pgrid.model.ids import ID_BYTES
 from p2pgrid.units import TimestampMs
@@ -47,9 +55,10 @@ def select(
     wanted: NodeFilter,
     now_ms: TimestampMs,
     cut: Cut,
+    round_trips: RoundTrips = NOBODY_NEAR,
 ) -> Selection:
     """What matches at a time; one page of it."""
-    rows = _Rows(columns, now_ms)
+    rows = _Rows(columns, now_ms, round_trips)
     found = np.flatnonzero(rows.alive() & _matching(rows, wanted))
     count = len(found) if cut.limit is None else min(len(found), cut.skip + cut.limit)
     order = _order(rows, cut.sort, is_reversed=cut.is_reversed)
@@ -62,10 +71,11 @@ def select(
 class _Rows:
     """Columns of all rows as they are at one time."""
 
-    def __init__(self, columns: NodeColumns, now_ms: TimestampMs) -> None:
+    def __init__(self, columns: NodeColumns, now_ms: TimestampMs, round_trips: RoundTrips) -> None:
         self.columns = columns
         self.nodes = columns.nodes
         self.now_ms = now_ms
+        self._round_trips = round_trips
 
     def ints(self, name: str) -> _Ints:
         return self.nodes.ints(name)
@@ -88,6 +98,14 @@ class _Rows:
         update_ms = np.where(self.has_update(), self.ints("update_ms"), 0)
         age_ms: _Ints = np.maximum(0, self.now_ms - np.maximum(self.ints("time_ms"), update_ms))
         return age_ms
+
+    def round_trip_us(self) -> _Ints:
+        found = np.full(self.nodes.length, FAR_AWAY_US, np.int64)
+        for peer, microseconds in self._round_trips.items():
+            row = self.columns.row_of(peer)
+            if row is not None:
+                found[row] = microseconds
+        return found
 
     def presence(self) -> _Ints:
         said = np.where(self.bools("is_standby"), int(Presence.STANDBY), int(Presence.UP))
@@ -204,6 +222,7 @@ def _order(
         NodeSort.SSD: lambda: -rows.free("ssd_bytes"),
         NodeSort.HDD: lambda: -rows.free("hdd_bytes"),
         NodeSort.AGE: rows.age_ms,
+        NodeSort.LATENCY: rows.round_trip_us,
         NodeSort.UPTIME: lambda: -np.maximum(0, rows.now_ms - rows.ints("boot_ms")),
     }
     price, cores, ids = rows.ints("price_permille"), -rows.free("millicores"), rows.nodes["node"]

@@ -137,11 +137,13 @@ class ExplorerService:
 
     def page(self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE) -> NodePage:
         """Some of the nodes that match, in order, and how many match in all."""
-        return self.view.page(wanted, cut, now_ms=self._now_ms())
+        near = self._network.round_trips_us()
+        return self.view.page(wanted, cut, now_ms=self._now_ms(), round_trips=near)
 
     def node(self, node: NodeId) -> NodeView | None:
         """One node, if it is known and has not said goodbye."""
-        return self.view.node(node, now_ms=self._now_ms())
+        near = self._network.round_trips_us()
+        return self.view.node(node, now_ms=self._now_ms(), round_trips=near)
 
     def farms(self, wanted: str = "") -> tuple[FarmView, ...]:
         """Farms by name or first hex digits of the id; empty for all."""

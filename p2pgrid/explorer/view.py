@@ -33,11 +33,13 @@ from p2pgrid.explorer.contradictions import Contradictions
 from p2pgrid.explorer.fresh_columns import FreshColumns
 from p2pgrid.explorer.query import (
     ANY_NODE,
+    NOBODY_NEAR,
     FarmView,
     NodeFilter,
     NodePage,
     NodeSort,
     NodeView,
+    RoundTrips,
     is_named,
 )
 from p2pgrid.explorer.records import (
@@ -47,7 +49,7 @@ from p2pgrid.explorer.records import (
     lease_ms_of,
     memory_bytes_of,
 )
-from p2pgrid.explorer.rows import farm_view, node_view
+from p2pgrid.explorer.rows import Looker, farm_view, node_view
 from p2pgrid.explorer.selection import WHOLE, Cut, select
 from p2pgrid.explorer.shelf import Quota, Shelf
 from p2pgrid.limits.explorer import (
@@ -299,14 +301,22 @@ class View:
         return self.page(wanted, Cut(sort), now_ms=now_ms).rows
 
     def page(
-        self, wanted: NodeFilter = ANY_NODE, cut: Cut = WHOLE, *, now_ms: TimestampMs
+        self,
+        wanted: NodeFilter = ANY_NODE,
+        cut: Cut = WHOLE,
+        *,
+        now_ms: TimestampMs,
+        round_trips: RoundTrips = NOBODY_NEAR,
     ) -> NodePage:
         """Some of the nodes that match, in order, and how many match in all."""
-        found = select(self._columns.now(), wanted, now_ms, cut)
-        rows = (self.node(NodeId(one), now_ms=now_ms) for one in found.nodes)
+        found = select(self._columns.now(), wanted, now_ms, cut, round_trips)
+        nodes = (NodeId(one) for one in found.nodes)
+        rows = (self.node(one, now_ms=now_ms, round_trips=round_trips) for one in nodes)
         return NodePage(tuple(row for row in rows if row is not None), found.total)
 
-    def node(self, node: NodeId, *, now_ms: TimestampMs) -> NodeView | None:
+    def node(
+        self, node: NodeId, *, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR
+    ) -> NodeView | None:
         """One node, if it is known and has not said goodbye."""
         signed = self._one(NodeAnnouncement, node, now_ms)
         if signed is None or signed.record.status is NodeStatus.GONE:
@@ -317,19 +327,14 @@ class View:
             self._record(CapacityUpdate, node, now_ms),
             self._record(FarmRecord, farm, now_ms),
             self._record(FarmMembers, farm, now_ms),
-            now_ms,
-            is_liar=self.contradictions.convict,
+            Looker(now_ms, self.contradictions.convict, round_trips),
         )
 
     def farms(self, wanted: str = "", *, now_ms: TimestampMs) -> tuple[FarmView, ...]:
         """Farms by name; `wanted` is a name or the first hex digits of an id, empty for all."""
+        looker = Looker(now_ms, self.contradictions.convict)
         rows = (
-            farm_view(
-                said,
-                self._record(FarmMembers, said.farm, now_ms),
-                now_ms,
-                is_liar=self.contradictions.convict,
-            )
+            farm_view(said, self._record(FarmMembers, said.farm, now_ms), looker)
             for said in (signed.record for signed in self._all(FarmRecord, now_ms))
             if is_named(wanted, said.title, said.farm)
         )

@@ -4,7 +4,7 @@ Libp2p takes seconds to import: import this module only to open a network.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
 import trio
@@ -152,6 +152,10 @@ class _Libp2pNetwork:
     def links(self) -> tuple[Link, ...]:
         """See `Network.links`."""
         return self._peers.links()
+
+    def round_trips_us(self) -> Mapping[NodeId, int]:
+        """See `Network.round_trips_us`."""
+        return self._peers.round_trips_us()
 
     def prefix_of_peer(self, peer: NodeId) -> str:
         """See `Network.prefix_of_peer`."""

@@ -37,7 +37,7 @@ from p2pgrid.limits.net import (
 )
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import peer_id_bytes
-from p2pgrid.net.libp2p_patches import PatientYamux, apply_patches
+from p2pgrid.net.libp2p_patches import BufferedTcpStream, PatientYamux, apply_patches
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +137,20 @@ def is_outbound(host: IHost, peer: NodeId) -> bool:
     """Whether we dialled one of the connections to a peer."""
     connections = swarm_of(host).get_connections(ID(peer_id_bytes(peer)))
     return any(getattr(one, "direction", None) is Direction.OUTBOUND for one in connections)
+
+
+def round_trip_us(host: IHost, peer: NodeId) -> int | None:
+    """Microseconds to a connected peer and back; None when nobody knows."""
+    connections = swarm_of(host).get_connections(ID(peer_id_bytes(peer)))
+    found = [_tcp_round_trip_us(one.muxed_conn) for one in connections]
+    return min((one for one in found if one is not None), default=None)
+
+
+def _tcp_round_trip_us(muxer: object) -> int | None:
+    layer = muxer
+    for below in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream"):
+        layer = getattr(layer, below, None)
+    return layer.round_trip_us() if isinstance(layer, BufferedTcpStream) else None
 
 
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address

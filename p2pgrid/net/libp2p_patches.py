@@ -37,6 +37,7 @@ from p2pgrid.limits.net import (
     WINDOW_OVERRUN_BYTES_MAX,
 )
 from p2pgrid.net.libp2p_door import handle_inbound_connection
+from p2pgrid.net.tcp_info import measured_us
 from p2pgrid.units import KIB
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,10 @@ class BufferedTcpStream(TrioTCPStream):
                 return None
             self._cached_remote_address = (host, port)
         return self._cached_remote_address
+
+    def round_trip_us(self) -> int | None:
+        """Microseconds to the far end and back; None when nobody knows."""
+        return measured_us(self.stream.socket)
 
 
 # --- Yamux ----------------------------------------------------------------------------------------

@@ -25,7 +25,13 @@ from p2pgrid.net.address import node_of_peer_id, peer_id_bytes
 from p2pgrid.net.control import Hello
 from p2pgrid.net.control_session import Asker, Server, Service, answer_hello, say_hello
 from p2pgrid.net.libp2p_door import door_of
-from p2pgrid.net.libp2p_host import close_sockets, is_outbound, remote_host, swarm_of
+from p2pgrid.net.libp2p_host import (
+    close_sockets,
+    is_outbound,
+    remote_host,
+    round_trip_us,
+    swarm_of,
+)
 from p2pgrid.net.libp2p_streams import Libp2pStream
 from p2pgrid.net.links import NEVER, Link
 from p2pgrid.net.network import CONTROL_PROTOCOL, PeerDown, PeerUp
@@ -158,6 +164,11 @@ class Peers:
     def links(self) -> tuple[Link, ...]:
         """See `Network.links`."""
         return tuple(self._link(self._sessions[peer]) for peer in self.members())
+
+    def round_trips_us(self) -> dict[NodeId, int]:
+        """See `Network.round_trips_us`."""
+        measured = ((peer, round_trip_us(self._host, peer)) for peer in self.members())
+        return {peer: found for peer, found in measured if found is not None}
 
     def thank(self, peer: NodeId) -> None:
         """It gave us something that we wanted."""

@@ -6,7 +6,7 @@ Gossip is the router of `spreading`, as on libp2p.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -176,6 +176,10 @@ class _MemoryNetwork:
             self._links[peer].seen_by(self, self._standing.faults(peer, now))
             for peer in self.peers()
         )
+
+    def round_trips_us(self) -> Mapping[NodeId, int]:
+        """See `Network.round_trips_us`; the delays vary around this one."""
+        return dict.fromkeys(self.peers(), round(2e6 * self._hub.latency_seconds))
 
     def prefix_of_peer(self, peer: NodeId) -> str:
         """See `Network.prefix_of_peer`."""

@@ -5,7 +5,7 @@ Two adapters pass one contract suite: `libp2p` (TCP, Noise, Yamux) and `memory`
 imports libp2p.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -135,6 +135,10 @@ class Network(Protocol):
 
     def links(self) -> tuple[Link, ...]:
         """Open connections to peers, in the order of `peers`."""
+        ...
+
+    def round_trips_us(self) -> Mapping[NodeId, int]:
+        """Microseconds to each connected peer and back, as far as known."""
         ...
 
     def prefix_of_peer(self, peer: NodeId) -> str:

@@ -14,7 +14,7 @@ CAPACITY = {
 }  # fmt: skip
 ONE: dict[str, Any] = {
     "node": "3f9c01aa" * 8, "farm": "aa" * 32, "farm_name": "Acme", "is_confirmed": True,
-    "is_contradicted": False, "is_farm_contradicted": False,
+    "round_trip_us": 12_345, "is_contradicted": False, "is_farm_contradicted": False,
     "status": "up", "age_ms": 61_000, "free": CAPACITY, "total": CAPACITY,
     "system": {**CAPACITY, "gpus": 1}, "price_permille": 825, "features": ["container"],
     "location": None, "addresses": [], "version": "0.1.0",
@@ -56,6 +56,16 @@ def test_whoever_is_proved_to_lie_is_marked_and_never_lost() -> None:
     client = answer()
     run(nodes, "list", "--consistent", client=client)
     assert client.calls[0][1]["contradicted"] == 0
+
+
+def test_who_sorts_by_latency_sees_it() -> None:
+    lines = run(nodes, "list", "--sort", "latency", client=answer(ONE)).stdout.splitlines()
+    assert lines[0].endswith("LATENCY")
+    assert lines[1].endswith("12.3 ms")
+    far = run(
+        nodes, "show", "3f9c", client=FakeClient({"/nodes/3f9c": {**ONE, "round_trip_us": None}})
+    )
+    assert "latency      -\n" in far.stdout
 
 
 def test_a_light_peer_says_how_many_agree() -> None:

@@ -277,6 +277,7 @@ async def test_a_link_says_who_dialled_and_whether_it_was_of_use(world: World) -
         assert ours.prefix == left.prefix_of_peer(right.id)
         await left.request(right.id, Method.EXPLORER_QUERY, b"")
 
+        assert 0 < left.round_trips_us()[right.id] < 10_000_000
         assert ours.since <= left.links()[0].useful_at <= trio.current_time()
         assert not left.links()[0].is_busy
 

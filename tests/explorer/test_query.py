@@ -43,6 +43,7 @@ NODE = row(
     is_confirmed=True,
     is_contradicted=False,
     is_farm_contradicted=False,
+    round_trip_us=None,
     addresses=("/ip4/127.0.0.1/tcp/1", "/ip6/2001:4860::1/tcp/1"),
 )
 
@@ -131,6 +132,7 @@ def test_each_order_puts_its_best_first() -> None:
         free=Capacity(millicores=1, memory_bytes=1, ssd_bytes=1, hdd_bytes=1),
         age_ms=1,
         uptime_ms=9,
+        round_trip_us=10**9,
     )
     firsts = {sort: select_nodes([cheap, large], NodeFilter(), sort)[0] for sort in NodeSort}
     by_id = min((cheap, large), key=lambda node: node.node)
