@@ -23,7 +23,7 @@ from p2pgrid import clock, keys
 from p2pgrid.api.app import SOCKET_NAME, serve_control
 from p2pgrid.api.explorer_access import ExplorerAccess
 from p2pgrid.api.services import Services
-from p2pgrid.chunks.exchange import ChunkExchange
+from p2pgrid.chunks.exchange import open_exchange
 from p2pgrid.chunks.keeper import ChunkKeeper
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.config import Config
@@ -43,7 +43,6 @@ from p2pgrid.net.discovery import Discovery
 from p2pgrid.net.network import Network
 from p2pgrid.node_parts import (
     FARM_KEY,
-    Fetching,
     HoldingsTeller,
     ImageSource,
     Membership,
@@ -351,9 +350,10 @@ class _Opening:
         keeper = ChunkKeeper(
             chunks, chunks_of_flist, lambda: share_left(share, flists), share.free_bytes
         )
+        exchange = await self._parts.enter_async_context(open_exchange(self._network, chunks))
         flists = FlistService(
             chunks,
-            Fetching(ChunkExchange(self._network, chunks)),
+            exchange,
             data / "images",
             share=replace(share, make_room=keeper.make_room),
         )

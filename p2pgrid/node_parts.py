@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -13,7 +13,6 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.chunks.chunk_store import ChunkStore
-from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.errors import GridError, PeerError
 from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
@@ -217,28 +216,6 @@ def flists_in_use(state: Store) -> frozenset[FlistId]:
         if not one.is_over and one.phase is not Phase.QUOTED:
             used |= {w.flist for w in one.request.workloads if isinstance(w, Container)}
     return frozenset(used)
-
-
-@dataclass
-class Fetching:
-    """The exchange of chunks, as flists want it."""
-
-    exchange: ChunkExchange
-
-    async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
-        """A `.fl` file. Raises NotFound, Unreachable."""
-        return await self.exchange.fetch_flist(flist, holders)
-
-    async def fetch_chunks(
-        self,
-        wanted: Sequence[ChunkId],
-        holders: Sequence[NodeId],
-        on_progress: Callable[[int, int], None],
-    ) -> None:
-        """Bring chunks here. Raises NotFound, Unreachable, StoreFailed."""
-        await self.exchange.fetch_chunks(
-            wanted, holders, lambda told: on_progress(told.done_count, told.wanted_count)
-        )
 
 
 class HoldingsTeller:

@@ -24,12 +24,11 @@ from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.flist import HOLDINGS_MAX
 from p2pgrid.model.genesis import PricingPolicy
-from p2pgrid.model.ids import AccountId, ChunkId, FarmId, FlistId, NodeId
+from p2pgrid.model.ids import AccountId, FarmId, FlistId, NodeId
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.node import Feature
 from p2pgrid.node_parts import (
     FARM_KEY,
-    Fetching,
     HoldingsTeller,
     ImageSource,
     Membership,
@@ -351,30 +350,3 @@ async def test_what_is_held_is_said_again_before_it_is_forgotten(
 
             assert explorer.holders(FLIST) == (NODE,)
             assert list(explorer.view.ids) != first
-
-
-async def test_progress_of_chunks_is_passed_on() -> None:
-    @dataclass
-    class Told:
-        done_count: int
-        wanted_count: int
-
-    class Exchange:
-        async def fetch_flist(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
-            return flist
-
-        async def fetch_chunks(
-            self,
-            wanted: Sequence[ChunkId],
-            holders: Sequence[NodeId],
-            on_progress: Callable[[Told], None],
-        ) -> None:
-            on_progress(Told(1, len(wanted)))
-
-    heard = []
-    fetching = Fetching(cast(Any, Exchange()))
-    assert await fetching.fetch_flist(FLIST, [NODE]) == FLIST
-    chunk = ChunkId(bytes(32))
-    await fetching.fetch_chunks([chunk], [NODE], lambda done, total: heard.append((done, total)))
-
-    assert heard == [(1, 1)]

@@ -68,8 +68,8 @@ class FlistRoutes:
         chunks = [ChunkId(key_of(one)) for one in body.texts("chunks")]
         if len(chunks) > READ_BATCH_CHUNKS:
             raise BadInput(f"{len(chunks)} chunks at once; {READ_BATCH_CHUNKS} is the limit")
-        holders = await explorer.holders(FlistId(key_of(body.text("flist"))))
-        blobs = await flists.blobs(chunks, holders)
+        flist = FlistId(key_of(body.text("flist")))
+        blobs = await flists.blobs(flist, chunks, await explorer.holders(flist))
         return Response(pack_blobs(blobs), media_type="application/octet-stream")
 
     def _row(self, name: FlistName) -> dict[str, Json]:

@@ -11,6 +11,7 @@ which together name each chunk asked for once.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import BrokenProtocol, InvalidRecord
 from p2pgrid.limits.chunks import (
     ANSWER_BYTES_MAX,
@@ -30,6 +31,8 @@ class ChunkRequest:
     """Give me these chunks."""
 
     chunks: tuple[ChunkId, ...]
+    urgency: Urgency = Urgency.LATER
+    """What is needed sooner is answered sooner, also when it was asked for later."""
 
     def __post_init__(self) -> None:
         require_ids(*self.chunks)

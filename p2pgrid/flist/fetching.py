@@ -1,9 +1,11 @@
 """What flists need of the exchange between peers, and chunks from wherever they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from p2pgrid.chunks.chunk_store import ChunkStore
+from p2pgrid.chunks.download import Progress as Fetched
+from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import NotFound, Unreachable
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
 
@@ -19,11 +21,13 @@ class Fetch(Protocol):
 
     async def fetch_chunks(
         self,
+        flist: FlistId,
         wanted: Sequence[ChunkId],
         holders: Sequence[NodeId],
-        on_progress: Callable[[int, int], None],
-    ) -> None:
-        """Bring chunks into our store; hears (chunks done, chunks in all).
+        on_progress: Callable[[Fetched], None],
+        urgency: Urgency,
+    ) -> Mapping[NodeId, int]:
+        """Bring chunks of an flist into our store; gives how many bytes each holder sent.
 
         Raises NotFound, Unreachable, StoreFailed.
         """
@@ -31,11 +35,15 @@ class Fetch(Protocol):
 
 
 async def bring_blobs(
-    chunks: Sequence[ChunkId], holders: Sequence[NodeId], store: ChunkStore, fetch: Fetch
+    flist: FlistId,
+    chunks: Sequence[ChunkId],
+    holders: Sequence[NodeId],
+    store: ChunkStore,
+    fetch: Fetch,
 ) -> tuple[bytes, ...]:
-    """These chunks; those that are not in the store are fetched first, and stay as a cache.
+    """These chunks of an flist; those that are not in the store are fetched first, at once.
 
-    All of them are held in memory.
+    They stay as a cache. All of them are held in memory.
 
     Raises:
         NotFound: no holder has one of them.
@@ -45,7 +53,7 @@ async def bring_blobs(
     with store.hold(chunks):
         missing = [chunk for chunk in dict.fromkeys(chunks) if not store.has(chunk)]
         if missing:
-            await fetch.fetch_chunks(missing, holders, lambda *_: None)
+            await fetch.fetch_chunks(flist, missing, holders, lambda _: None, Urgency.NOW)
         found = await store.get_many(chunks)
     blobs = tuple(blob for blob in found if blob is not None)
     if len(blobs) != len(chunks):

@@ -20,6 +20,8 @@ from tempfile import mkdtemp
 import trio
 
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore
+from p2pgrid.chunks.download import Progress as Fetched
+from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import BadImage, GridError, StoreFailed
 from p2pgrid.flist.convert import Converted, convert_layers, finish
 from p2pgrid.flist.directory import read_directory
@@ -60,6 +62,9 @@ class Progress:
     """convert, fetch or unpack."""
     done_bytes: int
     total_bytes: int
+    peer_count: int = 0
+    """Of a fetch: peers that send something now."""
+    bytes_per_second: int = 0
 
 
 OnProgress = Callable[[Progress], None]
@@ -187,10 +192,10 @@ class FlistService:
         return await trio.to_thread.run_sync(decode_flist, data)
 
     async def blobs(
-        self, chunks: Sequence[ChunkId], holders: Sequence[NodeId]
+        self, flist: FlistId, chunks: Sequence[ChunkId], holders: Sequence[NodeId]
     ) -> tuple[bytes, ...]:
         """Chunks from here or from a holder. Raises NotFound, Unreachable, StoreFailed."""
-        return await bring_blobs(chunks, holders, self._chunks, self._fetch)
+        return await bring_blobs(flist, chunks, holders, self._chunks, self._fetch)
 
     async def verify(self, flist: FlistId, on_progress: OnProgress) -> Verdict:
         """Read and open every chunk of an flist that is here. Raises NotFound, BadImage."""
@@ -259,11 +264,10 @@ class FlistService:
             wanted = await trio.to_thread.run_sync(self._missing, tree)
             if wanted:
 
-                def on_chunks(done: int, total: int) -> None:
-                    done_bytes = tree.content_bytes * done // max(1, total)
-                    on_progress(Progress("fetch", done_bytes, tree.content_bytes))
+                def on_chunks(told: Fetched) -> None:
+                    on_progress(fetch_progress(told, tree.content_bytes))
 
-                await self._fetch.fetch_chunks(wanted, holders, on_chunks)
+                await self._fetch.fetch_chunks(flist, wanted, holders, on_chunks, Urgency.LATER)
             await self._chunks.pin(flist, PIN_UNPACKED)
         self._room.held[flist] = await trio.to_thread.run_sync(
             self._unpack, flist, tree, _throttled("unpack", on_progress)
@@ -346,6 +350,17 @@ class FlistService:
     def _partial(self) -> Path:
         """A new directory for work under way."""
         return Path(mkdtemp(prefix=_PARTIAL, dir=self._directory))
+
+
+def fetch_progress(told: Fetched, content_bytes: int) -> Progress:
+    """How far a fetch is, in plain bytes: a person knows the size of the image."""
+    return Progress(
+        "fetch",
+        content_bytes * told.done_count // max(1, told.wanted_count),
+        content_bytes,
+        told.peer_count,
+        told.bytes_per_second,
+    )
 
 
 def _throttled(phase: str, on_progress: OnProgress) -> Callable[[int, int], None]:

@@ -54,8 +54,17 @@ ANSWER_BYTES_MAX = 4 * CHUNK_BLOB_BYTES_MAX
 ANSWER_FRAME_SECONDS_MAX = 30.0
 """A peer that takes longer to take in one frame is hung up on: it holds our memory."""
 
+ANSWER_SECONDS_MAX = 60.0
+"""The same for a whole answer: 40 KB/s, so that a crowd of slow readers cannot hold it for long."""
+
 ANSWERS_IN_MEMORY_MAX = 64
 """Answers that a node holds for all its peers at once: 150 MB."""
+
+ANSWERS_PER_PEER_MAX = 4
+"""Of these for one peer, on all its connections: one being sent on each of two, and the next."""
+
+REQUESTS_QUEUED_MAX = 16
+"""Requests of one stream that wait; later ones are not read yet."""
 
 HOLDER_SILENCE_SECONDS_MAX = 10.0
 """A holder that owes us chunks and sends nothing for so long has failed."""
@@ -75,11 +84,26 @@ HOLDER_RETRY_SECONDS = 1.0
 HOLDER_WINDOW_SECONDS = 1.0
 """Chunks are asked for this long ahead at the rate of their holder: more than any round trip."""
 
-HOLDER_WINDOW_START = 8
-"""Chunks that a holder of unknown rate is asked for at once."""
+HOLDER_WINDOW_START = 2
+"""Chunks that a holder of unknown rate is asked for at once; a slow one needs 8 s at 1 Mbit/s."""
 
-HOLDER_WINDOW_MIN = 4
-"""Chunks in flight at the slowest holder, so that it never waits for our next request."""
+HOLDER_WINDOW_MIN = 2
+"""Chunks in flight at the slowest holder: one that it sends, and the next."""
+
+HOLDER_TRIAL_SECONDS = 5.0
+"""How often one holder more is tried while all places are taken: those who took them may crawl."""
+
+URGENT_WINDOW = 8
+"""Chunks that somebody waits for, in flight at one holder beside all others."""
+
+URGENT_LATE_SECONDS = 2.0
+"""A chunk that somebody waits for and that did not come for so long is asked of another too."""
+
+ASSUMED_BYTES_PER_SECOND = 4 * MIB
+"""Of a holder that has not answered yet, to choose whom to ask for what somebody waits for."""
+
+ASSUMED_ANSWER_SECONDS = 0.1
+"""The same: from a question to its answer."""
 
 LATE_CHUNK_SECONDS = 10.0
 """A chunk that did not come for so long is asked of somebody else too, whatever it costs."""
@@ -89,6 +113,13 @@ DUPLICATES_PERMILLE_MAX = 50
 
 STORING_ANSWERS_MAX = 4
 """Answers of one transfer that are hashed and stored at once: enough for two cores and a disk."""
+
+TRANSFER_LINGER_SECONDS = 10.0
+"""How long a transfer keeps its connections and what it knows of holders once all of it came:
+whoever reads an image asks again in a moment."""
+
+RATE_SECONDS = 3.0
+"""What the shown rate of a transfer is measured over, about."""
 
 TRANSFER_TICK_SECONDS = 0.5
 """How often a transfer looks for late chunks and holders to try again."""

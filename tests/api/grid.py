@@ -33,7 +33,7 @@ from p2pgrid.ledger.service import LedgerService
 from p2pgrid.model.ids import FarmId
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import Network
-from p2pgrid.node_parts import Fetching, HoldingsTeller, ImageSource, Membership, chunks_of_flist
+from p2pgrid.node_parts import HoldingsTeller, ImageSource, Membership, chunks_of_flist
 from p2pgrid.reservation.admission import Offer
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
 from p2pgrid.reservation.seams import HostParts, Ledger, Machine
@@ -167,7 +167,7 @@ def _full(network: Network, data: Path, machine: FakeMachine, nursery: trio.Nurs
     explorer = ExplorerService(network, MemoryStore(), GENESIS.network, now_ms, random=Random(1))
     ledger = LedgerService(GENESIS, network, MemoryStore(), key, now_ms, random=Random(2))
     chunks = MemoryChunkStore()
-    flists = FlistService(chunks, Fetching(ChunkExchange(network, chunks)), data / "images")
+    flists = FlistService(chunks, ChunkExchange(network, chunks, nursery), data / "images")
     teller = HoldingsTeller(key, explorer, flists, now_ms)
     images = ImageSource(flists, explorer, network, teller.recheck)
     membership = Membership(node_of(NODE), store, explorer)

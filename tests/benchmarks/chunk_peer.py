@@ -19,9 +19,10 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore, chunk_id
-from p2pgrid.chunks.exchange import ChunkExchange
+from p2pgrid.chunks.exchange import ChunkExchange, open_exchange
 from p2pgrid.chunks.pack_store import open_chunk_store
 from p2pgrid.limits.chunks import CHUNK_BYTES
+from p2pgrid.model.ids import FlistId
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.network import Network
 from p2pgrid.store.leveldb import open_leveldb
@@ -31,6 +32,7 @@ from p2pgrid.wire.signed import NetworkId
 BLOB_BYTES = CHUNK_BYTES + 46  # what snappy and AES make of a chunk of random bytes
 BLOBS_AT_ONCE = 16
 GRID = NetworkId(bytes(16))
+FLIST = FlistId(bytes(32))
 
 
 def blob(number: int) -> Blob:
@@ -48,8 +50,9 @@ async def open_node(directory: Path) -> AsyncGenerator[tuple[Network, ChunkStore
         ) as network,
         open_leveldb(directory, name="chunks") as store,
         open_chunk_store(directory / "chunks", store) as chunks,
+        open_exchange(network, chunks) as exchange,
     ):
-        yield network, chunks, ChunkExchange(network, chunks)
+        yield network, chunks, exchange
 
 
 async def serve(directory: str, count: str) -> None:
@@ -65,7 +68,7 @@ async def fetch(directory: str, address: str, count: str) -> None:
     async with open_node(Path(directory)) as (network, chunks, exchange):
         holder = await network.connect(address)
         started, cpu_started = time.perf_counter(), time.process_time()
-        await exchange.fetch_chunks(wanted, [holder])
+        await exchange.fetch_chunks(FLIST, wanted, [holder])
         say_cost(started, cpu_started)
         assert all(chunks.has(chunk) for chunk in wanted)
 

@@ -8,6 +8,7 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.chunks.chunk_store import Blob
+from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.messages import Answer, ChunkAnswer, ChunkRequest, FlistAnswer, Request, Served
 from p2pgrid.chunks.serving import ChunkServer
@@ -20,6 +21,7 @@ from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import BulkHandler, BulkStream, Network
+from p2pgrid.net.scopes import bare_errors
 from p2pgrid.wire.codec import decode, encode
 from tests.chunks.blobs import blob
 
@@ -43,9 +45,14 @@ class World:
     hub: MemoryHub
     network: Network
     stack: AsyncExitStack
+    nursery: trio.Nursery
     chunks: MemoryChunkStore = field(default_factory=MemoryChunkStore)
     count: int = 1
     addresses: list[str] = field(default_factory=list)
+
+    def exchange(self) -> ChunkExchange:
+        """The fetching node's share in the exchange; once."""
+        return ChunkExchange(self.network, self.chunks, self.nursery)
 
     async def add(self, handler: BulkHandler) -> NodeId:
         """A node that serves bulk streams in this way."""
@@ -71,9 +78,14 @@ class World:
 async def open_world(*, latency_seconds: float = 0.01) -> AsyncGenerator[World]:
     """An empty world around one node."""
     hub = MemoryHub(latency_seconds=latency_seconds)
-    async with AsyncExitStack() as stack:
-        network = await stack.enter_async_context(hub.open(SigningKey(bytes((1,)) * 32)))
-        yield World(hub, network, stack)
+    with bare_errors():
+        async with AsyncExitStack() as stack:
+            network = await stack.enter_async_context(hub.open(SigningKey(bytes((1,)) * 32)))
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            try:
+                yield World(hub, network, stack, nursery)
+            finally:
+                nursery.cancel_scope.cancel()
 
 
 async def filled(store: MemoryChunkStore, blobs: Sequence[Blob]) -> MemoryChunkStore:

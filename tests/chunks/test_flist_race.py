@@ -5,7 +5,6 @@ from contextlib import suppress
 import pytest
 import trio
 
-from p2pgrid.chunks.exchange import ChunkExchange
 from p2pgrid.chunks.messages import Answer, FlistAnswer
 from p2pgrid.errors import GridError, Unreachable
 from p2pgrid.limits.chunks import (
@@ -55,7 +54,7 @@ async def test_only_a_few_are_asked_for_an_flist_at_the_same_time(
 
     async with open_world() as world:
         slow = [await world.add(serve) for _ in range(3 * HOLDERS_AT_ONCE_MAX)]
-        exchange = ChunkExchange(world.network, world.chunks)
+        exchange = world.exchange()
         with pytest.raises(Unreachable, match="slow"):
             await exchange.fetch_flist(FLIST_ID, slow)
     assert HOLDERS_AT_ONCE_MAX <= most <= HOLDERS_AT_ONCE_MAX + 1  # one is hanging up
@@ -64,7 +63,7 @@ async def test_only_a_few_are_asked_for_an_flist_at_the_same_time(
 async def test_a_holder_that_is_slow_for_ever_has_failed(autojump_clock: trio.abc.Clock) -> None:
     async with open_world() as world:
         trickle = await world.add(serve_trickle)
-        exchange = ChunkExchange(world.network, world.chunks)
+        exchange = world.exchange()
         with pytest.raises(Unreachable, match="slow"):
             await exchange.fetch_flist(FLIST_ID, [trickle])
         assert trio.current_time() < 30

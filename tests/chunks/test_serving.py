@@ -9,11 +9,14 @@ import trio.testing
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.chunks.messages import Answer, Body, ChunkAnswer, ChunkRequest, FlistRequest, Request
 from p2pgrid.chunks.serving import ChunkServer
+from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import MalformedRecord, Unreachable
 from p2pgrid.limits.chunks import (
     ANSWER_FRAME_SECONDS_MAX,
     ANSWERS_IN_MEMORY_MAX,
+    ANSWERS_PER_PEER_MAX,
     CHUNK_BLOB_BYTES_MAX,
+    REQUESTS_QUEUED_MAX,
 )
 from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, NodeId
@@ -144,7 +147,7 @@ async def test_who_does_not_read_is_hung_up_on_and_his_memory_is_free_again(
                 await server.serve(PEER, served)
     waited = trio.current_time() - started
     assert waited == pytest.approx(2 * ANSWERS_IN_MEMORY_MAX * ANSWER_FRAME_SECONDS_MAX)
-    assert server._memory.value == ANSWERS_IN_MEMORY_MAX
+    assert server.answers_in_memory == 0
 
 
 async def test_all_peers_together_hold_a_bounded_number_of_answers(
@@ -161,19 +164,23 @@ async def test_all_peers_together_hold_a_bounded_number_of_answers(
     await filled(store, [blob(1)])
     server = ChunkServer(store)
 
-    async def serve_a_mute_reader() -> None:
+    async def serve_a_mute_reader(peer: NodeId) -> None:
         client, served = stream_pair()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.send, encode(Request(ChunkRequest((blob(1).chunk,)))))
-            await server.serve(PEER, served)
+            await server.serve(peer, served)
 
     async with trio.open_nursery() as nursery:
-        for _ in range(3 * ANSWERS_IN_MEMORY_MAX):
-            nursery.start_soon(serve_a_mute_reader)
+        for _ in range(3 * ANSWERS_PER_PEER_MAX):
+            nursery.start_soon(serve_a_mute_reader, PEER)
         await trio.testing.wait_all_tasks_blocked()
-        assert store.reads == ANSWERS_IN_MEMORY_MAX
+        assert store.reads == ANSWERS_PER_PEER_MAX
+        for number in range(3 * ANSWERS_IN_MEMORY_MAX):
+            nursery.start_soon(serve_a_mute_reader, NodeId(bytes((number,)) * 32))
+        await trio.testing.wait_all_tasks_blocked()
+        assert store.reads == server.answers_in_memory == ANSWERS_IN_MEMORY_MAX
         nursery.cancel_scope.cancel()
-    assert server._memory.value == ANSWERS_IN_MEMORY_MAX
+    assert server.answers_in_memory == 0
 
 
 async def test_a_peer_that_breaks_off_leaves_nothing_behind(
@@ -187,4 +194,66 @@ async def test_a_peer_that_breaks_off_leaves_nothing_behind(
         await stream.receive()
         await stream.aclose()
         await trio.sleep(ANSWER_FRAME_SECONDS_MAX)
-        assert server._memory.value == ANSWERS_IN_MEMORY_MAX
+        assert server.answers_in_memory == 0
+
+
+async def test_what_is_needed_now_overtakes_what_was_asked_before_it() -> None:
+    server = ChunkServer(await filled(MemoryChunkStore(), [*LARGE, *SMALL]))
+    client, served = stream_pair()
+    later = Request(ChunkRequest(tuple(one.chunk for one in LARGE)))
+    now = Request(ChunkRequest((SMALL[0].chunk,), Urgency.NOW))
+    came: list[ChunkId] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, PEER, served)
+        for request in (later, now):
+            await client.send(encode(request))
+        while len(came) < len(LARGE) + 1:
+            came += await receive_chunks(client)
+        await client.aclose()
+    place = came.index(SMALL[0].chunk)
+    assert 0 < place < len(LARGE) - 1  # after the answer on its way and the one read ahead
+
+
+async def test_requests_beyond_the_queue_are_not_read_and_all_are_answered() -> None:
+    server = ChunkServer(await filled(MemoryChunkStore(), SMALL))
+    client, served = stream_pair()
+    sent = 0
+
+    async def ask() -> None:
+        nonlocal sent
+        for one in SMALL:
+            await client.send(encode(Request(ChunkRequest((one.chunk,)))))
+            sent += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, PEER, served)
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert REQUESTS_QUEUED_MAX <= sent <= REQUESTS_QUEUED_MAX + 3 < len(SMALL)
+        found: dict[ChunkId, bytes] = {}
+        while len(found) < len(SMALL):
+            found |= await receive_chunks(client)
+        await client.aclose()
+    assert found == {one.chunk: one.data for one in SMALL}
+
+
+async def test_who_takes_an_answer_in_crumbs_of_time_is_hung_up_on(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """Each frame in time, the whole answer never: memory would be held for minutes."""
+    server = ChunkServer(await filled(MemoryChunkStore(), LARGE))
+    client, served = stream_pair()
+
+    async def read_slowly() -> None:
+        await client.send(encode(Request(ChunkRequest(tuple(one.chunk for one in LARGE)))))
+        while True:
+            await trio.sleep(ANSWER_FRAME_SECONDS_MAX - 1)
+            await client.receive()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_slowly)
+        with pytest.raises(Unreachable, match="take in"):
+            await server.serve(PEER, served)
+        nursery.cancel_scope.cancel()
+    assert server.answers_in_memory == 0
+    assert trio.current_time() < 3 * ANSWER_FRAME_SECONDS_MAX

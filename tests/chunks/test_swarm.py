@@ -1,187 +1,24 @@
-"""The transfer ends whenever honest holders can end it, and says so when they cannot.
+"""The transfer ends whenever honest holders can end it, and says so when they cannot."""
 
-A seeded simulation of holders that are fast, slow, lying, dying, mute, or hold only a part.
-"""
-
-import heapq
-import itertools
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 
 from p2pgrid.chunks.swarm import Ask, Swarm
+from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import NotFound, Unreachable
 from p2pgrid.limits.chunks import (
     CHUNKS_PER_REQUEST_MAX,
     DUPLICATES_PERMILLE_MAX,
-    HOLDER_SILENCE_SECONDS_MAX,
+    HOLDER_TRIAL_SECONDS,
     HOLDERS_AT_ONCE_MAX,
     LATE_CHUNK_SECONDS,
-    TRANSFER_TICK_SECONDS,
+    URGENT_LATE_SECONDS,
 )
-from p2pgrid.model.ids import ChunkId, NodeId
+from p2pgrid.model.ids import ChunkId
+from tests.chunks.holder_world import CHUNK_BYTES, Peer, Simulation, chunk, node, random_peer
 
 SEEDS = range(300)
-CHUNK_BYTES = 1000
-HOUR_SECONDS = 3600.0
-
-
-def node(number: int) -> NodeId:
-    return NodeId(bytes((number,)) * 32)
-
-
-def chunk(number: int) -> ChunkId:
-    return ChunkId(number.to_bytes(32, "big"))
-
-
-@dataclass
-class Peer:
-    """How one holder behaves. The plainest is honest, whole and fast."""
-
-    bytes_per_second: float = 100_000.0
-    lies: float = 0.0
-    """Part of the chunks that are served bad."""
-    lacks: frozenset[ChunkId] = frozenset()
-    dies_at: float = HOUR_SECONDS
-    revives_at: float = HOUR_SECONDS
-    is_mute: bool = False
-    queue: list[ChunkId] = field(default_factory=list)
-    connection: int = 0
-    is_sending: bool = False
-
-    def is_dead(self, now: float) -> bool:
-        return self.dies_at <= now < self.revives_at
-
-    @property
-    def is_reliable(self) -> bool:
-        return not self.lies and not self.is_mute and self.dies_at == HOUR_SECONDS
-
-
-class Simulation:
-    """Plays the shell: sends asks, delivers answers in order of virtual time."""
-
-    def __init__(self, seed: int, peers: dict[NodeId, Peer], wanted: list[ChunkId]) -> None:
-        self.random = random.Random(seed)
-        self.peers = peers
-        self.swarm = Swarm(wanted, peers)
-        self.now = 0.0
-        self.events: list[tuple[float, int, Callable[[], None]]] = []
-        self.numbers = itertools.count()
-        self.stored: list[ChunkId] = []
-        self.asked: list[tuple[NodeId, ChunkId, float]] = []
-        self.liars: set[NodeId] = set()
-
-    def run(self) -> None:
-        """Until it is done or given up; an hour is for ever."""
-        self.after(0.0, self.tick)
-        while not self.swarm.is_done and self.swarm.failure() is None:
-            self.now, _, happen = heapq.heappop(self.events)
-            assert self.now < HOUR_SECONDS, "neither done nor given up"
-            happen()
-            self.send(self.swarm.asks(self.now))
-
-    def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        heapq.heappush(self.events, (self.now + seconds, next(self.numbers), happen))
-
-    def tick(self) -> None:
-        self.after(TRANSFER_TICK_SECONDS, self.tick)
-
-    def prompt_count(self) -> int:
-        """Peers that owe something, and nothing for so long that it is late."""
-        since = {(holder, chunk): now for holder, chunk, now in self.asked}
-        return sum(
-            bool(peer.queue)
-            and all(self.now - since[node, one] < LATE_CHUNK_SECONDS for one in peer.queue)
-            for node, peer in self.peers.items()
-        )
-
-    def send(self, asks: list[Ask]) -> None:
-        for ask in asks:
-            peer = self.peers[ask.holder]
-            assert 0 < len(ask.chunks) <= CHUNKS_PER_REQUEST_MAX
-            assert ask.holder not in self.liars, "asked a liar again"
-            assert not set(ask.chunks) & set(peer.queue), "asked twice for the same"
-            if not peer.queue:
-                assert self.prompt_count() < HOLDERS_AT_ONCE_MAX
-            peer.queue += ask.chunks
-            self.asked += [(ask.holder, one, self.now) for one in ask.chunks]
-            if peer.is_mute or peer.is_dead(self.now):
-                wait = HOLDER_SILENCE_SECONDS_MAX if peer.is_mute else 0.1
-                self.after(wait, self.failing(ask.holder, peer.connection))
-            elif not peer.is_sending:
-                self.serve_next(ask.holder)
-
-    def failing(self, holder: NodeId, connection: int) -> Callable[[], None]:
-        def fail() -> None:
-            peer = self.peers[holder]
-            if peer.connection == connection and not self.swarm.is_out(holder):
-                peer.connection += 1
-                peer.queue.clear()
-                peer.is_sending = False
-                self.swarm.failed(holder, self.now)
-
-        return fail
-
-    def serve_next(self, holder: NodeId) -> None:
-        peer = self.peers[holder]
-        peer.is_sending = bool(peer.queue)
-        if peer.queue:
-            count = min(len(peer.queue), self.random.randrange(1, 5))
-            seconds = count * CHUNK_BYTES / peer.bytes_per_second * self.random.uniform(0.5, 2)
-            self.after(seconds, self.answering(holder, peer.connection, count))
-
-    def answering(self, holder: NodeId, connection: int, count: int) -> Callable[[], None]:
-        def answer() -> None:
-            peer = self.peers[holder]
-            if peer.connection != connection or self.swarm.is_out(holder):
-                return
-            if peer.is_dead(self.now):
-                self.failing(holder, connection)()
-                return
-            served, peer.queue = peer.queue[:count], peer.queue[count:]
-            self.receive(holder, peer, served)
-            self.serve_next(holder)
-
-        return answer
-
-    def receive(self, holder: NodeId, peer: Peer, served: list[ChunkId]) -> None:
-        assert all(self.swarm.is_asked(holder, one) for one in served)
-        here = dict.fromkeys((one for one in served if one not in peer.lacks), CHUNK_BYTES)
-        self.swarm.absent(holder, [one for one in served if one in peer.lacks], self.now)
-        fresh = self.swarm.arrived(holder, here, self.now)
-        is_bad = any(self.random.random() < peer.lies for _ in fresh)
-        self.after(self.random.uniform(0, 0.2), lambda: self.store(holder, fresh, is_bad=is_bad))
-
-    def store(self, holder: NodeId, fresh: list[ChunkId], *, is_bad: bool) -> None:
-        if is_bad:
-            self.liars.add(holder)
-            self.peers[holder].queue.clear()
-            self.swarm.lied(holder, fresh)
-            return
-        for one in fresh:
-            self.swarm.stored(one, CHUNK_BYTES)
-            self.stored.append(one)
-
-
-def random_peer(choice: random.Random, wanted: list[ChunkId]) -> Peer:
-    peer = Peer(bytes_per_second=choice.choice([500.0, 1_000.0, 20_000.0, 100_000.0, 1e6]))
-    match choice.choice(["honest", "honest", "liar", "dying", "reviving", "mute", "partial"]):
-        case "honest":
-            pass
-        case "liar":
-            peer.lies = choice.choice([0.01, 0.3, 1.0])
-        case "dying":
-            peer.dies_at = choice.uniform(0, 5)
-        case "reviving":
-            peer.dies_at = choice.uniform(0, 3)
-            peer.revives_at = peer.dies_at + choice.uniform(0, 4)
-        case "mute":
-            peer.is_mute = True
-        case _:
-            peer.lacks = frozenset(one for one in wanted if choice.random() < 0.5)
-    return peer
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -199,7 +36,6 @@ def test_it_is_done_when_reliable_holders_have_everything_and_gives_up_otherwise
         assert simulation.swarm.is_done, simulation.swarm.failure()
     if simulation.swarm.is_done:
         assert sorted(simulation.stored) == wanted
-        assert simulation.swarm.progress.done_bytes == CHUNK_BYTES * len(wanted)
     else:
         assert "nobody gives chunk" in str(simulation.swarm.failure())
         assert len(set(simulation.stored)) == len(simulation.stored) < len(wanted)
@@ -250,8 +86,11 @@ def test_a_faster_holder_is_asked_for_more_and_several_are_in_flight() -> None:
     assert 1 < len(first.chunks) < 20
     swarm.arrived(node(1), dict.fromkeys(first.chunks, CHUNK_BYTES), 0.01)
     (second,) = swarm.asks(0.01)
-    assert len(second.chunks) == CHUNKS_PER_REQUEST_MAX
-    assert swarm.asks(0.01) == []
+    swarm.arrived(node(1), dict.fromkeys(second.chunks, CHUNK_BYTES), 0.02)
+    (third,) = swarm.asks(0.02)
+    assert len(second.chunks) > 50
+    assert len(third.chunks) == CHUNKS_PER_REQUEST_MAX
+    assert swarm.asks(0.02) == []
 
 
 def test_without_holders_it_gives_up_at_once_and_with_nothing_wanted_it_is_done() -> None:
@@ -293,7 +132,7 @@ def test_a_chunk_that_was_bad_is_taken_from_who_was_asked_for_it_besides() -> No
     swarm.lied(node(1), fresh)
     assert swarm.asks(11.0) == []
     assert swarm.arrived(node(2), {chunk(1): 5}, 12.0) == [chunk(1)]
-    swarm.stored(chunk(1), 5)
+    swarm.stored(chunk(1))
     assert swarm.is_done
 
 
@@ -301,7 +140,7 @@ def test_who_is_late_keeps_no_other_from_being_asked() -> None:
     crowd = [node(number) for number in range(HOLDERS_AT_ONCE_MAX)]
     swarm = Swarm([chunk(number) for number in range(500)], [*crowd, node(99)])
     assert {ask.holder for ask in swarm.asks(0.0)} == set(crowd)
-    assert node(99) not in {ask.holder for ask in swarm.asks(LATE_CHUNK_SECONDS - 1)}
+    assert swarm.asks(HOLDER_TRIAL_SECONDS - 1) == []
     assert node(99) in {ask.holder for ask in swarm.asks(LATE_CHUNK_SECONDS)}
 
 
@@ -313,3 +152,119 @@ def test_who_failed_is_asked_again_after_those_who_were_not_asked_yet() -> None:
     for holder in crowd:
         swarm.failed(holder, 1.0)
     assert {ask.holder for ask in swarm.asks(60.0)} == set(others)
+
+
+def test_those_who_crawl_beside_a_quick_one_take_no_place() -> None:
+    crowd = [node(number) for number in range(HOLDERS_AT_ONCE_MAX)]
+    others = [node(100 + number) for number in range(HOLDERS_AT_ONCE_MAX)]
+    swarm = Swarm([chunk(number) for number in range(500)], [*crowd, *others])
+    asked = {ask.holder: ask.chunks for ask in swarm.asks(0.0)}
+    for holder in crowd[1:]:
+        swarm.arrived(holder, {asked[holder][0]: CHUNK_BYTES}, 4.0)
+    assert {ask.holder for ask in swarm.asks(4.0)} <= set(crowd)
+    swarm.arrived(crowd[0], dict.fromkeys(asked[crowd[0]], 100 * CHUNK_BYTES), 4.1)
+    now_asked = {ask.holder for ask in swarm.asks(4.1)}
+    assert now_asked == {crowd[0], *others[:-1]}
+
+
+def test_a_crowd_that_crawls_does_not_keep_a_quick_one_out_for_long() -> None:
+    """All places are taken by holders that are equally slow: one more is tried now and then."""
+    wanted = [chunk(number) for number in range(500)]
+    slow = {node(number): Peer(bytes_per_second=500.0) for number in range(20)}
+    simulation = Simulation(1, {**slow, node(99): Peer(bytes_per_second=1e5)}, wanted)
+    simulation.run()
+    tries_max = len(slow) + 1 - HOLDERS_AT_ONCE_MAX
+    assert simulation.now < tries_max * HOLDER_TRIAL_SECONDS + 20
+
+
+def test_what_somebody_waits_for_is_asked_at_once_of_whoever_brings_it_first() -> None:
+    wanted = [chunk(number) for number in range(1000)]
+    swarm = Swarm(wanted, [node(1), node(2)])
+    for ask in swarm.asks(0.0):
+        seconds = 0.1 if ask.holder == node(2) else 1.0
+        swarm.arrived(ask.holder, dict.fromkeys(ask.chunks, 500_000), seconds)
+    swarm.asks(1.0)
+    assert swarm.asks(1.0) == []  # both owe as much as they may
+    swarm.want([wanted[-1], chunk(5000)], Urgency.NOW)
+    assert swarm.asks(1.0) == [Ask(node(2), (wanted[-1], chunk(5000)), Urgency.NOW)]
+
+
+def test_what_is_read_ahead_goes_before_the_rest() -> None:
+    wanted = [chunk(number) for number in range(10)]
+    swarm = Swarm(wanted, [node(1)])
+    swarm.want(wanted[7:9], Urgency.SOON)
+    assert swarm.asks(0.0) == [Ask(node(1), tuple(wanted[7:9]), Urgency.SOON)]
+
+
+def test_what_somebody_waits_for_in_vain_is_asked_of_another_too() -> None:
+    swarm = Swarm([], [node(1), node(2)])
+    swarm.want([chunk(1)], Urgency.NOW)
+    (first,) = swarm.asks(0.0)
+    assert swarm.asks(URGENT_LATE_SECONDS - 0.1) == []
+    (second,) = swarm.asks(URGENT_LATE_SECONDS)
+    assert {first.holder, second.holder} == {node(1), node(2)}
+    assert swarm.asks(URGENT_LATE_SECONDS + 1) == []
+
+
+def test_what_nobody_wants_any_more_is_not_asked_and_may_still_come() -> None:
+    swarm = Swarm([chunk(number) for number in range(5)], [node(1)])
+    (ask,) = swarm.asks(0.0)
+    swarm.forget([chunk(number) for number in range(5)])
+    assert swarm.is_done
+    assert swarm.asks(1.0) == []
+    assert swarm.arrived(node(1), dict.fromkeys(ask.chunks, 5), 1.0) == list(ask.chunks)
+    for one in ask.chunks:
+        swarm.stored(one)
+    swarm.want([chunk(4)])
+    assert swarm.asks(1.0) == [Ask(node(1), (chunk(4),))]
+
+
+def test_what_our_disk_refused_is_wanted_again_and_nobody_is_blamed() -> None:
+    swarm = Swarm([chunk(1)], [node(1)])
+    swarm.asks(0.0)
+    swarm.not_stored(swarm.arrived(node(1), {chunk(1): 5}, 1.0))
+    assert swarm.asks(1.0) == [Ask(node(1), (chunk(1),))]
+
+
+def test_hanging_up_gives_back_what_was_owed_and_is_no_failure() -> None:
+    swarm = Swarm([chunk(1)], [node(1)])
+    swarm.asks(0.0)
+    for _ in range(5):
+        swarm.hung_up(node(1))
+        assert swarm.asks(0.0) == [Ask(node(1), (chunk(1),))]
+
+
+def test_who_is_named_anew_is_asked_anew_unless_it_lied() -> None:
+    swarm = Swarm([chunk(1)], [node(1), node(2)])
+    swarm.asks(0.0)
+    swarm.broke_protocol(node(1))
+    for minute in range(1, 4):
+        swarm.asks(60.0 * minute)
+        swarm.failed(node(2), 60.0 * minute)
+    assert swarm.lost == {chunk(1)}
+    swarm.meet([node(1), node(2)])
+    swarm.want([chunk(1)])
+    assert not swarm.lost
+    assert [ask.holder for ask in swarm.asks(300.0)] == [node(2)]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_one_dead_one_lying_one_crawling_cost_a_third_at_most(seed: int) -> None:
+    """The one good holder alone is the measure."""
+    choice = random.Random(seed)
+    rate = choice.choice([20_000.0, 100_000.0])
+    wanted = [chunk(number) for number in range(choice.choice([200, 600]))]
+    seconds = []
+    for company in (
+        {},
+        {
+            node(1): Peer(rate, dies_at=choice.uniform(0.1, 1.0)),
+            node(2): Peer(rate, lies=choice.choice([0.05, 1.0])),
+            node(3): Peer(rate / 100),
+        },
+    ):
+        simulation = Simulation(seed, {**company, node(99): Peer(rate)}, wanted)
+        simulation.run()
+        assert simulation.swarm.is_done
+        seconds.append(simulation.now)
+    assert seconds[1] <= 1.3 * seconds[0] + 0.3

@@ -1,10 +1,12 @@
 """Stand-ins for the exchange of chunks between peers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore
+from p2pgrid.chunks.download import Progress
+from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import NotFound
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId
 
@@ -17,10 +19,12 @@ class NoPeers:
 
     async def fetch_chunks(
         self,
+        flist: FlistId,
         wanted: Sequence[ChunkId],
         holders: Sequence[NodeId],
-        on_progress: Callable[[int, int], None],
-    ) -> None:
+        on_progress: Callable[[Progress], None],
+        urgency: Urgency,
+    ) -> Mapping[NodeId, int]:
         raise NotFound("no peer has it")
 
 
@@ -37,12 +41,15 @@ class OnePeer:
 
     async def fetch_chunks(
         self,
+        flist: FlistId,
         wanted: Sequence[ChunkId],
         holders: Sequence[NodeId],
-        on_progress: Callable[[int, int], None],
-    ) -> None:
+        on_progress: Callable[[Progress], None],
+        urgency: Urgency,
+    ) -> Mapping[NodeId, int]:
         await trio.lowlevel.checkpoint()
         for number, chunk in enumerate(wanted):
             self.asked.append(chunk)
             await self._ours.put([Blob(chunk, await self._theirs.get(chunk))])
-            on_progress(number + 1, len(wanted))
+            on_progress(Progress(number + 1, len(wanted), 0, peer_count=1))
+        return {NodeId(bytes(32)): len(wanted)}

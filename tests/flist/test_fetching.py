@@ -1,5 +1,7 @@
 """Chunks come from the store, or through it from a peer."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from p2pgrid.chunks.chunk_store import Blob
@@ -7,8 +9,10 @@ from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import NotFound, Unreachable
 from p2pgrid.flist.blocks import encode_block
 from p2pgrid.flist.fetching import bring_blobs, pack_blobs, unpack_blobs
+from p2pgrid.model.ids import FlistId, NodeId
 from tests.flist.peers import NoPeers, OnePeer
 
+FLIST = FlistId(bytes(32))
 BLOBS = [Blob(block.id, blob) for block, blob in (encode_block(b"%d" % n) for n in range(4))]
 
 
@@ -19,11 +23,11 @@ async def test_only_what_is_missing_is_fetched_and_stays() -> None:
     peer = OnePeer(theirs, ours)
     wanted = [blob.chunk for blob in [BLOBS[2], *BLOBS, BLOBS[2]]]
 
-    blobs = await bring_blobs(wanted, (), ours, peer)
+    blobs = await bring_blobs(FLIST, wanted, (), ours, peer)
 
     assert blobs == tuple(bytes(blob.data) for blob in [BLOBS[2], *BLOBS, BLOBS[2]])
     assert peer.asked == [BLOBS[2].chunk, BLOBS[3].chunk]
-    assert await bring_blobs(wanted, (), ours, NoPeers()) == blobs
+    assert await bring_blobs(FLIST, wanted, (), ours, NoPeers()) == blobs
 
 
 async def test_what_nobody_has_is_not_found() -> None:
@@ -31,12 +35,12 @@ async def test_what_nobody_has_is_not_found() -> None:
     await ours.put(BLOBS[:1])
 
     with pytest.raises(NotFound):
-        await bring_blobs([blob.chunk for blob in BLOBS], (), ours, NoPeers())
+        await bring_blobs(FLIST, [blob.chunk for blob in BLOBS], (), ours, NoPeers())
 
 
 async def test_a_fetch_that_did_not_bring_all_is_not_believed() -> None:
     with pytest.raises(NotFound, match="cannot be read"):
-        await bring_blobs([BLOBS[0].chunk], (), MemoryChunkStore(), _Liar())
+        await bring_blobs(FLIST, [BLOBS[0].chunk], (), MemoryChunkStore(), _Liar())
 
 
 def test_blobs_come_out_as_they_went_in_and_no_answer_is_cut_off_unseen() -> None:
@@ -54,5 +58,5 @@ def test_blobs_come_out_as_they_went_in_and_no_answer_is_cut_off_unseen() -> Non
 class _Liar(NoPeers):
     """Says that it fetched everything."""
 
-    async def fetch_chunks(self, *_: object) -> None:
-        return
+    async def fetch_chunks(self, *_: object) -> Mapping[NodeId, int]:
+        return {}
