@@ -2,6 +2,7 @@
 
     peer_up(peer)         it is pulled from soon, several such peers at once
     nudge(peer)           the same: it knows what we lack
+    hint(peer, now)       it said something that we did not take at that time: a little later
     due(now)              the peers to begin pulls from now; each must come back by `ended`
     begin(peer, …)        the pull of one of them, which goes on where the last one ended
     ended(peer, outcome)  how it went; a peer that fails or lies has to wait longer each time
@@ -20,7 +21,12 @@ from p2pgrid.crdt.messages import NONCE_BYTES
 from p2pgrid.crdt.reconcile import NO_CURSOR, Cursor, Pull
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
-from p2pgrid.limits.crdt import CURSORS_MAX, LIAR_BACK_OFF_MS_MIN, PULL_BACK_OFF_MS_MAX
+from p2pgrid.limits.crdt import (
+    CURSORS_MAX,
+    HINTED_PULL_MS,
+    LIAR_BACK_OFF_MS_MIN,
+    PULL_BACK_OFF_MS_MAX,
+)
 
 
 class Outcome(Enum):
@@ -81,6 +87,8 @@ class CatchUp:
         self._up: dict[bytes, None] = {}
         self._wanted: dict[bytes, None] = {}
         """Peers to pull from next, in order."""
+        self._hinted_ms: dict[bytes, int] = {}
+        """When connected peers become wanted that have what we did not take."""
         self._pulling: dict[bytes, bool] = {}
         """Peers with a pull under way, and whether they were chosen at random."""
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
@@ -105,13 +113,25 @@ class CatchUp:
         """The last connection to it is gone."""
         self._up.pop(peer, None)
         self._wanted.pop(peer, None)
+        self._hinted_ms.pop(peer, None)
 
     def nudge(self, peer: bytes) -> None:
         """Something that we lack is known to this peer."""
         self._wanted[peer] = None
 
+    def hint(self, peer: bytes, now_ms: int) -> None:
+        """A connected peer has something that we did not take when it said so.
+
+        It is pulled from some time after the first hint, whatever number of them comes until then.
+        """
+        if peer in self._up:
+            self._hinted_ms.setdefault(peer, now_ms + HINTED_PULL_MS)
+
     def due(self, now_ms: int) -> list[bytes]:
         """The peers from which to begin a pull now."""
+        for peer in [one for one, due_ms in self._hinted_ms.items() if due_ms <= now_ms]:
+            del self._hinted_ms[peer]
+            self._wanted[peer] = None
         begun = []
         for peer in list(self._wanted):
             if sum(not is_random for is_random in self._pulling.values()) >= self._rhythm.at_once:
@@ -179,6 +199,7 @@ class CatchUp:
     def wake_at(self) -> int:
         """When a pull is due if nothing happens before; ask after every event."""
         times = [] if True in self._pulling.values() else [self._random_ms]
+        times += self._hinted_ms.values()
         if sum(not one for one in self._pulling.values()) < self._rhythm.at_once:
             times += [self._ready_ms(one) for one in self._wanted if one not in self._pulling]
         # With a pull under way and nothing to wait for, its end is the next event.

@@ -241,15 +241,23 @@ class ExplorerService:
             return Verdict.ACCEPT  # our own, on its way out
         try:
             signed = verify_record(data, self._network_id)
-            return self._judge_proof(data) if signed is None else self._judge_record(topic, signed)
+            if signed is None:
+                return self._judge_proof(data)
+            return self._judge_record(topic, forwarder, signed)
         except PeerError as error:
             log.info("%s forwarded garbage: %s", short(forwarder), error)
             return Verdict.REJECT
 
-    def _judge_record(self, topic: Topic, signed: Signed[ExplorerRecord]) -> Verdict:
+    def _judge_record(
+        self, topic: Topic, forwarder: NodeId, signed: Signed[ExplorerRecord]
+    ) -> Verdict:
         if (kind_of(type(signed.record)) in HUB_KINDS) != (topic is Topic.HUB):
             return Verdict.REJECT
-        return self._hearing.gossiped(signed, self._now_ms())
+        now_ms = self._now_ms()
+        verdict = self._hearing.gossiped(signed, now_ms)
+        if verdict is Verdict.IGNORE and self.view.refusal(signed, now_ms) is None:
+            self._catching_up.pull_later(forwarder)  # it came too fast, and may be the last word
+        return verdict
 
     def _judge_proof(self, data: bytes) -> Verdict:
         """Take a proof that somebody lies; other kinds are those of newer programs.

@@ -77,6 +77,10 @@ PULL_BACK_OFF_MS_MAX = 300 * SECOND_MS
 LIAR_BACK_OFF_MS_MIN = 30 * SECOND_MS
 """First wait for a peer that sent garbage: it costs us more than one that is silent."""
 
+HINTED_PULL_MS = 10 * SECOND_MS
+"""From the first hint that a peer has what we did not take to the pull from it: a hint costs
+nothing, and a pull does."""
+
 CURSOR_TRUST_MS = 900 * SECOND_MS
 """How long news are enough: what was refused for its time and is right now comes after it."""
 

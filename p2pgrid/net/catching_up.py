@@ -88,6 +88,12 @@ class CatchingUp:
             self._nudged[peer] = None
             self._wake.set()
 
+    def pull_later(self, peer: NodeId) -> None:
+        """Say that `peer` has something that we did not take when it told us."""
+        if self._plan is not None:
+            self._plan.hint(peer, _now_ms())
+            self._wake.set()
+
     async def run(self) -> None:
         """Pull and answer until cancelled."""
         self._network.serve(self._method, self._answer)

@@ -8,7 +8,7 @@ import pytest
 from p2pgrid.crdt import catch_up, searches
 from p2pgrid.crdt.catch_up import CatchUp, Outcome, Rhythm
 from p2pgrid.crdt.reconcile import NO_CURSOR
-from p2pgrid.limits.crdt import LIAR_BACK_OFF_MS_MIN, PULL_BACK_OFF_MS_MAX
+from p2pgrid.limits.crdt import HINTED_PULL_MS, LIAR_BACK_OFF_MS_MIN, PULL_BACK_OFF_MS_MAX
 from tests.crdt.replicas import Shelf, numbered, run
 
 RHYTHM = Rhythm(
@@ -44,6 +44,27 @@ def test_slow_peers_that_came_up_hold_up_no_random_pull() -> None:
     plan = plan_of(A, B, C)
     assert plan.due(0) == [A, B]
     assert plan.due(2000) == [C]
+
+
+def test_hints_lead_to_one_pull_a_little_later() -> None:
+    plan = plan_of(A, B)
+    assert plan.due(0) == [A, B]
+    for peer in (A, B):
+        plan.ended(peer, Outcome.LEVEL, 0)
+    plan.due(2000)
+    plan.ended(A, Outcome.LEVEL, 2000)
+    plan.ended(B, Outcome.LEVEL, 2000)
+    for now_ms in (2100, 5000, 6000):
+        plan.hint(A, now_ms)
+    plan.hint(C, 2100)  # it is not connected
+    plan.hint(B, 2100)
+    plan.peer_down(B)
+    assert plan.due(2100 + HINTED_PULL_MS - 1) in ([], [A])  # a random one
+    plan.ended(A, Outcome.LEVEL, 2100 + HINTED_PULL_MS - 1)
+    assert plan.wake_at() == 2100 + HINTED_PULL_MS
+    assert plan.due(2100 + HINTED_PULL_MS + RHYTHM.same_peer_ms_min) == [A]
+    plan.ended(A, Outcome.LEVEL, 2100 + HINTED_PULL_MS)
+    assert plan.wake_at() > 2100 + HINTED_PULL_MS
 
 
 def test_random_pulls_come_faster_at_first() -> None:

@@ -21,6 +21,7 @@ from p2pgrid.crdt.messages import (
 from p2pgrid.errors import BadSignature, Refused, StoreFailed
 from p2pgrid.explorer.announce import Load, NodeFacts
 from p2pgrid.explorer.questions import Query, Submit
+from p2pgrid.limits.crdt import HINTED_PULL_MS
 from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     ANNOUNCE_INTERVAL_MS,
@@ -155,6 +156,20 @@ async def test_a_node_that_speaks_too_often_is_not_forwarded(
             for sequence in range(RECORD_BURST + 2)
         ]
         assert verdicts == [Verdict.ACCEPT] * RECORD_BURST + [Verdict.IGNORE] * 2
+
+
+async def test_the_last_of_what_came_too_fast_is_known_soon(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Long before the next pull from somebody at random."""
+    async with open_grid(1, 2) as grid:
+        await trio.sleep(sum(PULL_PAUSES_SECONDS))
+        for _ in range(20):
+            await trio.sleep(PULL_PAUSE_SECONDS_MAX)
+            for _ in range(RECORD_BURST + 3):
+                await grid.publish(1)
+            await trio.sleep(HINTED_PULL_MS / SECOND_MS)
+            assert grid.are_equal()
 
 
 @pytest.mark.parametrize(
