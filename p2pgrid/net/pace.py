@@ -4,6 +4,8 @@
 class TokenBucket:
     """Allows `burst` events at once and `per_second` sustained."""
 
+    __slots__ = ("_burst", "_per_second", "_tokens", "_updated_at")
+
     def __init__(self, *, per_second: float, burst: float, now: float) -> None:
         self._per_second = per_second
         self._burst = burst

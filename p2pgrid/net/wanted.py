@@ -30,6 +30,8 @@ class Wish:
 class Wanted:
     """Ids by when they are due."""
 
+    __slots__ = ("_counts", "_due", "_wishes")
+
     def __init__(self) -> None:
         self._wishes: dict[bytes, Wish] = {}
         self._counts: Counter[NodeId] = Counter()

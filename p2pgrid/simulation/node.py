@@ -36,6 +36,7 @@ from p2pgrid.net.network import Topic, Verdict
 from p2pgrid.net.spread_messages import SpreadMessage
 from p2pgrid.net.spreading import Effect, Send
 from p2pgrid.simulation.coroutines import result_of
+from p2pgrid.simulation.wires import Wire
 from p2pgrid.units import SECOND_MS, TimestampMs
 from p2pgrid.wire.signed import Signed, sign
 
@@ -120,10 +121,10 @@ class Exchange:
 class Link:
     """One direction between two nodes that know each other."""
 
-    __slots__ = ("is_open", "source", "target")
+    __slots__ = ("is_open", "source", "target", "wire")
 
-    def __init__(self, source: NodeId, target: "Node") -> None:
-        self.source, self.target = source, target
+    def __init__(self, source: NodeId, target: "Node", wire: Wire) -> None:
+        self.source, self.target, self.wire = source, target, wire
         self.is_open = False
 
 
@@ -149,6 +150,7 @@ class Node:
         self.view.protect(self.id)
         self.hearing, self.announcer = Hearing(self.view, self._take), Announcer()
         self.router = self.world.router_of(self)
+        self._judge = self.judge
         self.plan = CatchUp(RHYTHM, self.random, self._clock_ms())
         self.answerer = Answerer(self.view, self.random)
         self.is_up = True
@@ -156,9 +158,9 @@ class Node:
         self.incarnations += 1
         self._tick_at = self._plan_at = inf
 
-    def link(self, peer: "Node") -> None:
+    def link(self, peer: "Node", wire: Wire) -> None:
         """Know a peer."""
-        self.links[peer.id] = Link(self.id, peer)
+        self.links[peer.id] = Link(self.id, peer, wire)
 
     def peers(self) -> list[int]:
         """The numbers of all peers that it knows."""
@@ -222,11 +224,13 @@ class Node:
 
     # --- listening --------------------------------------------------------------------------------
 
-    def hear(self, forwarder: NodeId, message: SpreadMessage) -> None:
-        """A message of a peer's router came."""
-        if self.is_up:
-            now = self.world.scheduler.now
-            self.perform(self.router.receive(forwarder, message, self.judge, now))
+    def hear(self, link: Link, message: SpreadMessage) -> None:
+        """A message of a peer's router came, if we are still connected."""
+        if link.is_open:
+            router = self.router
+            effects = router.receive(link.source, message, self._judge, self.world.scheduler.now)
+            if effects or router.wake_at < self._tick_at:
+                self.perform(effects)
 
     def judge(self, _topic: str, _forwarder: NodeId, envelope: bytes) -> Verdict:
         """What becomes of a record that came by gossip; see `ExplorerService.judge`."""

@@ -1,6 +1,7 @@
 """One clock and one order of events for a whole grid; everything follows from the seed."""
 
 from array import array
+from bisect import insort
 from collections.abc import Callable
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -8,6 +9,11 @@ from random import Random
 from typing import Any
 
 _TRACE_LENGTH = 65_536
+_SLOTS_PER_SECOND = 1024
+"""Events wait in slots of a millisecond: few in each, so that sorting them takes next to nothing,
+where one heap of all events would look at dozens for each that happens."""
+
+_Event = tuple[float, int, Callable[..., None], tuple[Any, ...]]
 
 
 class Scheduler:
@@ -23,7 +29,12 @@ class Scheduler:
         self.now = 0.0
         """Seconds since the start of the run."""
         self.events = 0
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._slots: dict[int, list[_Event]] = {}
+        self._next: list[int] = []
+        """The numbers of all slots, as a heap."""
+        self._open: list[_Event] = []
+        """What is left of the slot under way, the next event last."""
+        self._open_number = -1
         self._order = 0
         self._trace = array("d")
         self._hash = blake2b(digest_size=16)
@@ -36,7 +47,16 @@ class Scheduler:
         """Call `action(*arguments)` at `when`, which is not before now."""
         assert when >= self.now, "an event in the past"
         self._order += 1
-        heappush(self._heap, (when, self._order, action, arguments))
+        event = (when, self._order, action, arguments)
+        number = int(when * _SLOTS_PER_SECOND)
+        slot = self._slots.get(number)
+        if slot is not None:
+            slot.append(event)
+        elif number > self._open_number:
+            self._slots[number] = [event]
+            heappush(self._next, number)
+        else:
+            insort(self._open, event, key=_sooner_last)
 
     def after(self, seconds: float, action: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - whatever the action takes
         """Call `action(*arguments)` in so many seconds."""
@@ -48,9 +68,9 @@ class Scheduler:
 
     def run(self, until: float) -> None:
         """Let events happen up to and including `until`, and stand there."""
-        heap, trace = self._heap, self._trace
-        while heap and heap[0][0] <= until:
-            self.now, order, action, arguments = heappop(heap)
+        trace = self._trace
+        while (events := self._open or self._open_next()) and events[-1][0] <= until:
+            self.now, order, action, arguments = events.pop()
             trace.append(self.now)
             trace.append(order)
             self.events += 1
@@ -58,6 +78,13 @@ class Scheduler:
                 self._fold()
             action(*arguments)
         self.now = until
+
+    def _open_next(self) -> list[_Event]:
+        if self._next:
+            self._open_number = heappop(self._next)
+            self._open = self._slots.pop(self._open_number)
+            self._open.sort(reverse=True)
+        return self._open
 
     def digest(self) -> str:
         """A hash over the time and number of every event so far, and all that was noted."""
@@ -67,3 +94,7 @@ class Scheduler:
     def _fold(self) -> None:
         self._hash.update(self._trace.tobytes())
         del self._trace[:]
+
+
+def _sooner_last(event: _Event) -> tuple[float, int]:
+    return -event[0], -event[1]

@@ -33,8 +33,19 @@ class Faults:
     duplicated: float = DUPLICATED
 
 
+class Wire:
+    """One direction between two nodes, which are numbers here."""
+
+    __slots__ = ("latency", "source", "target")
+
+    def __init__(self, source: int, target: int, latency: float) -> None:
+        self.source, self.target = source, target
+        self.latency = latency
+        """Seconds one way."""
+
+
 class Wires:
-    """Carries messages between `count` nodes, which are numbers here."""
+    """Carries messages between `count` nodes."""
 
     def __init__(self, scheduler: Scheduler, count: int, faults: Faults) -> None:
         self._scheduler = scheduler
@@ -60,24 +71,29 @@ class Wires:
         """Whether a partition lies between two nodes."""
         return self._side is not None and self._side[source] != self._side[target]
 
-    def arrival(self, source: int, target: int, size: int) -> float | None:
+    def wire(self, source: int, target: int) -> Wire:
+        """The way from one node to another."""
+        return Wire(source, target, self._latency_between(source, target))
+
+    def arrival(self, wire: Wire, size: int) -> float | None:
         """When a message of `size` bytes sent now arrives; None: never."""
         size += MESSAGE_OVERHEAD_BYTES
+        source = wire.source
         self.sent_bytes[source] += size
         now, free_at = self._scheduler.now, self._free_at[source]
         out_at = max(now, free_at) + size / UPLINK_BYTES_PER_SECOND
         self._free_at[source] = out_at
         self._draw = draw = (self._draw + 1) % _DRAWS
-        if self._lost[draw] or (self._side is not None and self.are_cut(source, target)):
+        if self._lost[draw] or (self._side is not None and self.are_cut(source, wire.target)):
             return None
-        return out_at + self.latency(source, target) * self._jitter[draw]
+        return out_at + wire.latency * self._jitter[draw]
 
     def is_doubled(self) -> bool:
         """Whether the message that was just sent arrives twice."""
         return self._twice[self._draw] != 0
 
-    def latency(self, source: int, target: int) -> float:
-        """Seconds one way; of both ways the same."""
+    def _latency_between(self, source: int, target: int) -> float:
+        """Of both ways the same."""
         low, high = (source, target) if source < target else (target, source)
         pair = low * self._count + high
         latency = self._latency.get(pair)

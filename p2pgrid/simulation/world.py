@@ -36,8 +36,9 @@ from p2pgrid.net.spread_messages import Announce, Pull, Push, SpreadMessage
 from p2pgrid.net.spreading import Router
 from p2pgrid.simulation.copies import copies_of
 from p2pgrid.simulation.disk import Disk, DiskStore
-from p2pgrid.simulation.node import Exchange, InMemory, Link, Node, OnDisk
+from p2pgrid.simulation.node import Exchange, InMemory, Node, OnDisk
 from p2pgrid.simulation.scheduler import Scheduler
+from p2pgrid.simulation.sizes import spread_size
 from p2pgrid.simulation.wires import Faults, Wires
 from p2pgrid.store.store import Table
 from p2pgrid.units import GIB, HOUR_MS, TimestampMs
@@ -49,10 +50,6 @@ NETWORK = NetworkId(blake2b(b"simulated grid", digest_size=16).digest())
 _LOSSY = (Push, Announce, Pull)
 _START_MS = 1_800_000_000_000
 """What a right clock says when a run begins."""
-_SMALL_BYTES = 8
-_ITEM_BYTES = 32
-_ID_BYTES = 9
-"""What messages of the router take beside records, as `spread_bytes` would write them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +90,8 @@ class World:
         self.ended: Callable[[Node, Exchange], None] = lambda _node, _exchange: None
         """Called when a pull went through."""
         self.is_measuring = False
+        self._weighed: tuple[SpreadMessage | None, int, int] = (None, 0, 0)
+        """The last message, what it weighs, and how many measured records are in it."""
         self._published: dict[bytes, float] = {}
         self._measured: set[bytes] = set()
         self.wrongly_blamed = 0
@@ -180,8 +179,8 @@ class World:
                 pair = (min(number, peer), max(number, peer))
                 if pair not in pairs:
                     pairs.add(pair)
-                    node.link(self.nodes[peer])
-                    self.nodes[peer].link(node)
+                    node.link(self.nodes[peer], self.wires.wire(number, peer))
+                    self.nodes[peer].link(node, self.wires.wire(peer, number))
 
     # --- what travels -----------------------------------------------------------------------------
 
@@ -224,23 +223,24 @@ class World:
         Streams keep what they carry: only records and ids are lost, as when a queue is full.
         """
         link = source.links[target]
-        size = _SMALL_BYTES
-        if isinstance(message, Announce | Pull):
-            size += len(message.ids) * _ID_BYTES
-        elif isinstance(message, Push):
-            for item in message.items:
-                size += len(item.data) + _ITEM_BYTES
-                self.copies += item.data in self._measured
+        weighed, size, measured = self._weighed
+        if message is not weighed:  # most are sent to several peers in turn
+            _, size, measured = self._weighed = self._weigh(message)
+        self.copies += measured
         self.gossip_bytes += size + MESSAGE_OVERHEAD_BYTES
-        arrival = self.wires.arrival(source.number, link.target.number, size)
+        arrival = self.wires.arrival(link.wire, size)
         if arrival is None:
             if isinstance(message, _LOSSY):
                 return
-            arrival = self.scheduler.now + self.wires.latency(source.number, link.target.number)
+            arrival = self.scheduler.now + link.wire.latency
         arrival += self.hop_seconds
-        self.scheduler.at(arrival, _arrive, link, message)
+        self.scheduler.at(arrival, link.target.hear, link, message)
         if self.wires.is_doubled():
-            self.scheduler.at(arrival, _arrive, link, message)
+            self.scheduler.at(arrival, link.target.hear, link, message)
+
+    def _weigh(self, message: SpreadMessage) -> tuple[SpreadMessage, int, int]:
+        items = message.items if isinstance(message, Push) else ()
+        return message, spread_size(message), sum(one.data in self._measured for one in items)
 
     def blamed(self, node: Node, peer: NodeId) -> None:
         """A node holds it against a peer that it forwarded what is invalid."""
@@ -257,7 +257,7 @@ class World:
     ) -> None:
         """Send a request or an answer of a pull."""
         self.reconcile_bytes += size
-        arrival = self.wires.arrival(source.number, target.number, size)
+        arrival = self.wires.arrival(source.links[target.id].wire, size)
         if arrival is not None:
             self.scheduler.at(arrival, deliver, *arguments)
             if self.wires.is_doubled():
@@ -344,11 +344,6 @@ class World:
 
     def _is_newest(self, node: Node, signed: Signed[Any]) -> None:
         self.newest[kind_of(type(signed.record)), node.id] = signed.id
-
-
-def _arrive(link: Link, message: SpreadMessage) -> None:
-    if link.is_open:
-        link.target.hear(link.source, message)
 
 
 def _key_of(name: str) -> SigningKey:
