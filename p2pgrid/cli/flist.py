@@ -10,6 +10,7 @@ import click
 
 from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.flist_content import cat, export, extract
+from p2pgrid.cli.flist_mount import mount
 from p2pgrid.cli.flist_reading import decode_any, open_flist, read_file
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
@@ -47,7 +48,7 @@ def flist() -> None:
     """
 
 
-for command in (cat, extract, export):
+for command in (cat, extract, export, mount):
     flist.add_command(command)
 
 

@@ -35,7 +35,7 @@ from p2pgrid.flist.fl_reader import Flist, decode_flist
 from p2pgrid.flist.legacy import is_legacy
 from p2pgrid.flist.lookup import find_file
 from p2pgrid.flist.oci_archive import write_oci_archive
-from p2pgrid.flist.reading import BlockReader
+from p2pgrid.flist.reading import BlockReader, GetMany
 from p2pgrid.flist.tree import Entry
 from p2pgrid.flist.tree_room import need_of
 from p2pgrid.flist.unpack import sync_directory
@@ -63,7 +63,7 @@ def cat(client: NodeClient, name: str, path: str, as_json: bool) -> None:
     """
     with errors_shown():
         data = read_flist(client, name)
-        file = find_file(_decode(data).root, os.fsencode(path))
+        file = find_file(decode_served(data).root, os.fsencode(path))
         offset = 0
         with _blocks(client, flist_id(data), file, lambda *_: None) as plain_bytes:
             for block, length in zip(file.blocks, block_lengths(file.size), strict=True):
@@ -95,7 +95,7 @@ def extract(client: NodeClient, name: str, directory: Path, yes: bool, as_json: 
     """
     with errors_shown():
         data = read_flist(client, name)
-        found = _decode(data)
+        found = decode_served(data)
         place = directory if directory.is_dir() else directory.absolute().parent
         _require_room(place, need_of(found, lambda _: True).tree_bytes)
         with (
@@ -136,7 +136,7 @@ def export(client: NodeClient, name: str, file: Path, yes: bool, as_json: bool) 
     """
     with errors_shown():
         data = read_flist(client, name)
-        found = _decode(data)
+        found = decode_served(data)
         _require_room(file.absolute().parent, need_of(found, lambda _: True).tree_bytes)
         with (
             bar_shown("export", as_json=as_json) as on_bytes,
@@ -159,7 +159,7 @@ def export(client: NodeClient, name: str, file: Path, yes: bool, as_json: bool) 
         click.echo(f"{made.left_out} sockets are left out")
 
 
-def _decode(data: bytes) -> Flist:
+def decode_served(data: bytes) -> Flist:
     """An flist whose chunks may be somewhere. Raises BadImage."""
     if is_legacy(data):
         raise BadImage(
@@ -169,17 +169,22 @@ def _decode(data: bytes) -> Flist:
     return decode_flist(data)
 
 
-@contextmanager
-def _blocks(
-    client: NodeClient, flist: FlistId, root: Entry, on_bytes: Callable[[int, int], None]
-) -> Iterator[Callable[..., bytearray]]:
-    """Gives the plain bytes of blocks, in the order of `walk`, by way of the node."""
+def blobs_of(client: NodeClient, flist: FlistId) -> GetMany:
+    """Gives chunks of an flist by way of the node, which fetches what it has not."""
 
     def get_many(chunks: Sequence[ChunkId]) -> list[bytes | None]:
         wanted = {"flist": flist.hex(), "chunks": [chunk.hex() for chunk in chunks]}
         return [*unpack_blobs(client.read_posted("/flists/blobs", wanted), len(chunks))]
 
-    with BlockReader(root, get_many, on_bytes) as reader:
+    return get_many
+
+
+@contextmanager
+def _blocks(
+    client: NodeClient, flist: FlistId, root: Entry, on_bytes: Callable[[int, int], None]
+) -> Iterator[Callable[..., bytearray]]:
+    """Gives the plain bytes of blocks, in the order of `walk`, by way of the node."""
+    with BlockReader(root, blobs_of(client, flist), on_bytes) as reader:
         yield reader.plain_bytes
 
 

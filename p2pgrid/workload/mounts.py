@@ -1,21 +1,19 @@
-"""Mounting: the few system calls that Python does not have.
+"""Mounting that containers need: places bound to others, owners shifted, images in files.
 
-Sources: mount(2), umount2(2), open_tree(2), mount_setattr(2), loop(4).
+Sources: open_tree(2), mount_setattr(2), loop(4).
 """
 
 import ctypes
 import errno
 import fcntl
 import os
-import re
 import struct
-from contextlib import suppress
 from pathlib import Path
+
+from p2pgrid.mounting import MS_BIND, check_call, mount
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-MS_NOSUID, MS_NODEV, MS_NOATIME, MS_BIND = 2, 4, 1024, 4096
-_MNT_DETACH = 2
 # The same numbers on every architecture, as for all system calls since 2019.
 _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = 428, 429, 442
 _AT_FDCWD = -100
@@ -33,21 +31,6 @@ _LOOP_CONFIG = struct.Struct("=II 5QIIII 64s64s32s 2Q 8Q")
 """struct loop_config: descriptor, block size, struct loop_info64, reserved."""
 
 
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-    return result
-
-
-def mount(source: str, target: Path, kind: str, flags: int = 0, options: str = "") -> None:
-    """Attach a file system to the tree; see the manual, section 2. Raises OSError."""
-    result = _libc.mount(
-        source.encode(), bytes(target), kind.encode(), ctypes.c_ulong(flags), options.encode()
-    )
-    _check(result, f"mounting {target}")
-
-
 def bind(source: str, target: Path) -> None:
     """Make one file or directory appear at a second place. Raises OSError."""
     mount(source, target, "", MS_BIND)
@@ -63,16 +46,16 @@ def bind_idmapped(source: Path, target: Path, user_namespace: Path) -> None:
     tree = -1
     try:
         flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
-        tree = _check(
+        tree = check_call(
             _libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, bytes(source), flags), f"opening {source}"
         )
         wanted = struct.pack("=4Q", _MOUNT_ATTR_IDMAP | _MOUNT_ATTR_NOSUID_NODEV, 0, 0, namespace)
         result = _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, wanted, len(wanted))
-        _check(result, f"shifting the owners of {source}")
+        check_call(result, f"shifting the owners of {source}")
         result = _libc.syscall(
             _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, bytes(target), _MOVE_MOUNT_F_EMPTY_PATH
         )
-        _check(result, f"mounting {target}")
+        check_call(result, f"mounting {target}")
     finally:
         os.close(namespace)
         if tree >= 0:
@@ -117,24 +100,3 @@ def _attach_loop(file: int) -> tuple[int, str]:
     finally:
         os.close(control)
     raise OSError(errno.EBUSY, "no free loop device")
-
-
-def mounts_under(directory: Path) -> list[Path]:
-    """The mount points at or below `directory`, in the order in which they can be unmounted."""
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split(" ")[4]))
-        if point.is_relative_to(directory):
-            found.append(point)
-    return found[::-1]
-
-
-def unmount_all(directory: Path) -> None:
-    """Unmount everything at or below `directory`. Repeatable.
-
-    What is still in use disappears now and is freed when its last user ends. Raises OSError.
-    """
-    for point in mounts_under(directory):
-        if _libc.umount2(bytes(point), 0) < 0:
-            with suppress(FileNotFoundError):
-                _check(_libc.umount2(bytes(point), _MNT_DETACH), f"unmounting {point}")

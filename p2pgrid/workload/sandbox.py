@@ -26,6 +26,7 @@ from pathlib import Path
 from p2pgrid.errors import CannotRun
 from p2pgrid.limits import workload as limits
 from p2pgrid.model.workload import Container
+from p2pgrid.mounting import unmount_all
 from p2pgrid.workload import network
 from p2pgrid.workload.accounts import identify
 from p2pgrid.workload.cgroup import (
@@ -37,7 +38,6 @@ from p2pgrid.workload.cgroup import (
 )
 from p2pgrid.workload.container import Runtime, signal_number
 from p2pgrid.workload.logs import open_log
-from p2pgrid.workload.mounts import unmount_all
 from p2pgrid.workload.names import ContainerNames, NodeNames
 from p2pgrid.workload.namespaces import pin_namespaces
 from p2pgrid.workload.needs import Image

@@ -7,14 +7,8 @@ a farmer allows. The file is taken into use by a rename, so one that exists is w
 import os
 from pathlib import Path
 
-from p2pgrid.workload.mounts import (
-    MS_NOATIME,
-    MS_NODEV,
-    MS_NOSUID,
-    bind_idmapped,
-    mount,
-    mount_image,
-)
+from p2pgrid.mounting import MS_NOATIME, MS_NODEV, MS_NOSUID, mount
+from p2pgrid.workload.mounts import bind_idmapped, mount_image
 from p2pgrid.workload.tool import run_tool
 
 _SMALL_BYTES = 32 << 20

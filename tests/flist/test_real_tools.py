@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import socket
-import stat
 import subprocess
 import sys
 import tarfile
@@ -33,6 +32,7 @@ from tests.flist.archives import (
     tar,
     write_layout,
 )
+from tests.flist.trees import seen
 
 TOOLS = ("skopeo", "umoci", "docker-registry")
 REGISTRY_SECONDS_MAX = 20.0
@@ -244,25 +244,6 @@ def merge_layouts(top: Path, **layouts: Path) -> Path:
     }
     (top / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
     return top
-
-
-def seen(top: Path) -> dict[str, tuple[object, ...]]:
-    """Everything about every file that a container can see."""
-    found: dict[str, tuple[object, ...]] = {}
-    for path in [top, *top.rglob("*")]:
-        status = path.lstat()
-        kind = stat.S_IFMT(status.st_mode)
-        content: object = None
-        if path.is_symlink():
-            content = path.readlink()
-        elif path.is_file():
-            content = path.read_bytes()
-        name = str(path.relative_to(top))
-        owner = (status.st_uid, status.st_gid)
-        found[name] = (kind, status.st_mode, owner, status.st_rdev, content)
-        if kind != stat.S_IFDIR:
-            found[name] += (int(status.st_mtime),)
-    return found
 
 
 @pytest.mark.root

@@ -1,6 +1,7 @@
 """Random trees of images."""
 
 import stat
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -60,3 +61,22 @@ def plant(content: dict[bytes, Entry]) -> Entry:
             entry = content[path]
             tree.add(path, entry)
     return tree.root
+
+
+def seen(top: Path) -> dict[str, tuple[object, ...]]:
+    """Everything about every file that a container can see."""
+    found: dict[str, tuple[object, ...]] = {}
+    for path in [top, *top.rglob("*")]:
+        status = path.lstat()
+        kind = stat.S_IFMT(status.st_mode)
+        content: object = None
+        if path.is_symlink():
+            content = path.readlink()
+        elif path.is_file():
+            content = path.read_bytes()
+        name = str(path.relative_to(top))
+        owner = (status.st_uid, status.st_gid)
+        found[name] = (kind, status.st_mode, owner, status.st_rdev, content)
+        if kind != stat.S_IFDIR:
+            found[name] += (int(status.st_mtime),)
+    return found

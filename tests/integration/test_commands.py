@@ -1,6 +1,7 @@
 """Every command on a live grid: what people see, what programs get, and how mistakes end."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -188,6 +189,25 @@ def test_what_an_image_holds_comes_out_of_the_grid(grid: LiveGrid, tmp_path: Pat
 
     assert users == (into / "etc" / "passwd").read_text()
     assert json.loads(again.stdout)["flist"] == json.loads(told.stdout)["flist"]
+
+
+def test_an_image_is_a_directory_at_once(grid: LiveGrid, tmp_path: Path) -> None:
+    data, point = grid.nodes[1].data, tmp_path / "web"
+    point.mkdir()
+    command = [sys.executable, "-m", "p2pgrid", "--data", str(data), "flist", "mount"]
+    with subprocess.Popen(
+        [*command, grid.image, str(point), "--json"], stdout=subprocess.PIPE, text=True
+    ) as serving:
+        assert serving.stdout is not None
+        assert json.loads(serving.stdout.readline())["event"] == "mounted"
+        users = (point / "etc" / "passwd").read_text()
+        serving.send_signal(signal.SIGINT)
+        events = [one["event"] for one in lines(serving.stdout.read())]
+
+    assert serving.returncode == 0
+    assert events[-1] == "unmounted"
+    assert users == p2pgrid(data, "flist", "cat", grid.image, "etc/passwd", check=True).stdout
+    assert list(point.iterdir()) == []
 
 
 def test_two_programs_never_share_a_directory(grid: LiveGrid) -> None:

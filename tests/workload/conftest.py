@@ -15,9 +15,9 @@ import trio
 from p2pgrid.model.ids import FlistId, NodeId, RecordId
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.workload import Container
+from p2pgrid.mounting import mounts_under
 from p2pgrid.units import MIB
 from p2pgrid.workload.cgroup import groups_below
-from p2pgrid.workload.mounts import mounts_under
 from p2pgrid.workload.names import NodeNames
 from p2pgrid.workload.needs import PreparedImage
 from p2pgrid.workload.network import links_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pgrid.workload.mounts import mounts_under, unmount_all
+from p2pgrid.mounting import mounts_under, unmount_all
 from p2pgrid.workload.names import HOST_ID_FIRST
 from p2pgrid.workload.namespaces import call_in_network, pin_namespaces
 

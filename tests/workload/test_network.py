@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.model.ids import NodeId, RecordId
+from p2pgrid.mounting import unmount_all
 from p2pgrid.workload import network
 from p2pgrid.workload.firewall import Guest
-from p2pgrid.workload.mounts import unmount_all
 from p2pgrid.workload.names import HOST_ID_FIRST, ContainerNames, NodeNames
 from p2pgrid.workload.namespaces import call_in_network, pin_namespaces
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from p2pgrid.mounting import mounts_under
 from p2pgrid.workload import prerequisites
-from p2pgrid.workload.mounts import mounts_under
 from p2pgrid.workload.prerequisites import missing
 from p2pgrid.workload.sandbox import containers_found
 from tests.workload.conftest import Machine

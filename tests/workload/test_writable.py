@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.errors import CannotRun
-from p2pgrid.workload.mounts import mounts_under, unmount_all
+from p2pgrid.mounting import mounts_under, unmount_all
 from p2pgrid.workload.names import HOST_ID_FIRST
 from p2pgrid.workload.namespaces import pin_namespaces
 from p2pgrid.workload.writable import make_layer, mount_root

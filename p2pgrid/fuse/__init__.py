@@ -1,0 +1,1 @@
+"""Read-only file systems that this program serves to the kernel."""
