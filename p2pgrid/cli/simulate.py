@@ -7,27 +7,38 @@ from pathlib import Path
 import click
 
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_fields, print_json
+from p2pgrid.cli.simulate_ledger import fields_of_ledger
 from p2pgrid.limits.simulation import CHANGES_PER_HOUR
 from p2pgrid.plots.figure import check_picture
+from p2pgrid.simulation.ledger_run import LEDGER, TITLE, LedgerResult, simulate_ledger
 from p2pgrid.simulation.pictures import draw
 from p2pgrid.simulation.result import Result
 from p2pgrid.simulation.scenarios import SCENARIOS
 from p2pgrid.simulation.scenarios import simulate as run_scenario
 from p2pgrid.units import format_bytes
 
+_NODES = 100
+
 
 @click.command(
     "simulate",
     epilog="\b\nScenarios:\n"
     + "\n".join(f"  {name:16}{one.title}" for name, one in SCENARIOS.items())
-    + "\n"
+    + f"\n  {LEDGER:16}{TITLE}\n"
     + EXIT_STATUS,
 )
 @click.argument("scenario")
-@click.option("--nodes", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--nodes", type=click.IntRange(1),
+    help="Default: 100; the witnesses of ledger, 1 to 31, by the seed.",
+)  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(0), default=1, show_default=True,
     help="What decides every chance of the run.",
+)  # fmt: skip
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True,
+    help="Of ledger: so many runs, of this seed and those after it.",
 )  # fmt: skip
 @click.option(
     "--hours", type=click.FloatRange(0, min_open=True), help="For how long records change."
@@ -48,8 +59,9 @@ from p2pgrid.units import format_bytes
 @json_option
 def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     scenario: str,
-    nodes: int,
+    nodes: int | None,
     seed: int,
+    seeds: int,
     hours: float | None,
     minutes: float | None,
     changes_per_hour: float,
@@ -67,10 +79,24 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
       p2pgrid simulate converge --nodes 1000
       p2pgrid simulate partition-heal --nodes 200 --seed 7 --json
       p2pgrid simulate silent-third --plot silent.png
+      p2pgrid simulate ledger --seed 7
+      p2pgrid simulate ledger --seeds 10000
     """
     if hours is not None and minutes is not None:
         raise click.UsageError("--hours or --minutes, not both")
     wanted = minutes if hours is None else 60 * hours
+    result: Result | LedgerResult
+    if scenario == LEDGER:
+        if wanted is not None or plot is not None:
+            raise click.UsageError("a ledger takes as long as it takes, and has no picture")
+        title = f"{LEDGER}, {seeds} seeds from {seed}"
+        with errors_shown(), _progress(title, is_shown=not as_json) as tell:
+            result = simulate_ledger(seed, seeds=seeds, witness_count=nodes, tell=tell)
+        _show(result, fields_of_ledger(result), as_json=as_json)
+        return
+    if seeds != 1:
+        raise click.UsageError(f"--seeds is for {LEDGER}")
+    nodes = _NODES if nodes is None else nodes
     with errors_shown():
         if plot is not None:
             check_picture(plot)
@@ -85,10 +111,15 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
             )
         if plot is not None:
             draw(result, plot)
+    _show(result, fields_of(result), as_json=as_json)
+
+
+def _show(result: Result | LedgerResult, fields: dict[str, str], *, as_json: bool) -> None:
+    """Tell what was seen; ends with status 1 when a rule did not hold."""
     if as_json:
         print_json(result.to_json())
     else:
-        print_fields(fields_of(result))
+        print_fields(fields)
     for one in result.violations:
         click.echo(f"violated: {one.rule} (seed {one.seed}, at {one.seconds:.1f} s)", err=True)
     if result.violations:

@@ -45,3 +45,24 @@ def test_a_broken_rule_ends_with_status_1_and_says_which(monkeypatch: pytest.Mon
 
     assert done.exit_code == 1
     assert "violated: a forged or outdated record is held (seed 1, at" in done.output
+
+
+def test_a_simulated_ledger_is_told_alike() -> None:
+    told = CliRunner().invoke(main, ["simulate", "ledger", "--seed", "3", "--seeds", "2", "--json"])
+    shown = CliRunner().invoke(main, ["simulate", "ledger", "--nodes", "4"])
+
+    assert (told.exit_code, shown.exit_code) == (0, 0)
+    result = json.loads(told.output)
+    assert (result["scenario"], result["seed"], result["seeds"]) == ("ledger", 3, 2)
+    assert result["witnesses"] == {"1": 1, "10": 1}
+    assert result["violations"] == []
+    assert shown.output.splitlines()[1].split()[:5] == ["runs", "1", "of", "4", "witnesses;"]
+
+
+@pytest.mark.parametrize("extra", [["--minutes", "1"], ["--plot", "ledger.png"]])
+def test_a_simulated_ledger_takes_no_time_and_draws_nothing(extra: list[str]) -> None:
+    assert CliRunner().invoke(main, ["simulate", "ledger", *extra]).exit_code == 2
+
+
+def test_seeds_are_for_the_ledger() -> None:
+    assert CliRunner().invoke(main, ["simulate", "converge", "--seeds", "2"]).exit_code == 2
