@@ -1,9 +1,12 @@
 """What stock libp2p 0.8.1 does when nobody attacks, and we cannot live with."""
 
 import os
+import signal
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import trio
@@ -16,6 +19,8 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
 DIAL_SECONDS = 9.0
+FROZEN_WAITS_SECONDS = 2.0
+"""What ours takes to give up a frozen peer with the short waits of `test_frozen_peer`."""
 
 
 def _host(seed: bytes) -> Any:
@@ -108,6 +113,30 @@ async def does_not_know_ipv6_peers() -> bool:
     return TrioTCPStream(stream).get_remote_address() is None
 
 
+@contextmanager
+def _another_process() -> Iterator[tuple[int, str]]:
+    """Process id and address of a stock host, which is killed in the end."""
+    command = [sys.executable, "-m", "tests.net.libp2p_habits"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as peer:
+        assert peer.stdout is not None
+        try:
+            yield peer.pid, peer.stdout.readline().strip()
+        finally:
+            peer.kill()
+
+
+async def keeps_a_frozen_peer() -> bool:
+    """A peer that stopped without a word counts as connected, for as long as one cares to wait."""
+    client = _host(b"a")
+    with _another_process() as (pid, address):
+        info = info_from_p2p_addr(Multiaddr(address))
+        async with client.run(listen_addrs=[]):
+            await client.connect(info)
+            os.kill(pid, signal.SIGSTOP)
+            await trio.sleep(3 * FROZEN_WAITS_SECONDS)
+            return bool(client.get_network().get_connections(info.peer_id))
+
+
 HABITS: dict[str, Callable[[], Awaitable[object]]] = {
     habit.__name__: habit
     for habit in (
@@ -117,5 +146,18 @@ HABITS: dict[str, Callable[[], Awaitable[object]]] = {
         waits_for_the_mute,
         gives_up_on_drops,
         does_not_know_ipv6_peers,
+        keeps_a_frozen_peer,
     )
 }
+
+
+async def _serve_until_killed() -> None:
+    server = _host(b"f")
+    async with server.run(listen_addrs=_listen(0)):
+        sys.stdout.write(f"{server.get_transport_addrs()[0]}/p2p/{server.get_id()}\n")
+        sys.stdout.flush()
+        await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(_serve_until_killed)

@@ -1,5 +1,6 @@
 """Asking much costs the asker time, and nobody else."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from p2pgrid.limits.net import (
 )
 from p2pgrid.limits.spreading import GOSSIP_PEER_BURST_MS, GOSSIP_PEER_MS_PER_SECOND
 from p2pgrid.model.ids import NodeId
+from p2pgrid.net import fairness
 from p2pgrid.net.fairness import GOSSIP_ALLOWANCES, Budgets, Room, Turns, cost_ms, is_heavy
 from p2pgrid.net.network import Method
 
@@ -104,6 +106,34 @@ def test_those_who_ask_once_do_not_fill_the_memory() -> None:
     assert len(budgets._accounts) <= BUDGETS_MAX
 
 
+def test_a_quiet_time_gives_back_what_was_used_up_to_a_burst() -> None:
+    budgets = Budgets()
+    assert not budgets.charge(peer(1), "p", PEER_BURST_MS, 0.0)
+    assert not budgets.charge(peer(1), "p", PEER_MS_PER_SECOND, 1.0)
+    assert budgets.charge(peer(1), "p", PEER_MS_PER_SECOND, 1.0) == 1.0
+    assert not budgets.charge(peer(1), "p", PEER_BURST_MS, 1e6)
+    assert budgets.charge(peer(1), "p", 1.0, 1e6) > 0
+
+
+def test_time_that_stands_still_or_goes_back_takes_nothing() -> None:
+    budgets = Budgets()
+    budgets.charge(peer(1), "p", 1.0, 1e6)
+    assert not budgets.charge(peer(1), "p", 1.0, 0.0)
+
+
+def test_whoever_goes_on_asking_is_not_forgotten_among_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fairness, "BUDGETS_MAX", 30)
+    budgets = Budgets()
+    budgets.charge(peer(0), "p", PEER_BURST_MS, 0.0)
+    for number in range(1, 100):
+        budgets.charge(peer(number), "p", 1.0, 0.0)
+        assert budgets.charge(peer(0), "p", 1.0, 0.0) > 0
+    budgets.charge(peer(100), "p", PEER_BURST_MS, 0.0)
+    assert budgets.charge(peer(100), "p", 1.0, 0.0) > 0  # nor is the latest
+
+
 # --- turns --------------------------------------------------------------------------------------
 
 
@@ -150,6 +180,43 @@ def test_everybody_waiting_gets_every_nth_turn(askers: list[int]) -> None:
 
     assert sorted(order) == sorted(askers)
     assert set(firsts) == set(askers)
+
+
+def test_new_keys_do_not_pass_by_those_who_wait() -> None:
+    """Else whoever makes keys would be served before everybody who has been here for long."""
+    turns = Turns()
+    for ticket in range(50):
+        turns.ask(ticket, peer(1))
+        assert served(turns) == [ticket]
+    turns.ask(1000, peer(1))
+    for number in range(2, 20):
+        turns.ask(1000 + number, peer(number))
+
+    assert served(turns)[0] == 1000
+
+
+def test_turns_are_remembered_of_those_who_had_one_lately(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fairness, "BUDGETS_MAX", 10)
+    turns = Turns()
+    for number in range(2, 100):
+        for ticket, who in ((2 * number, 1), (2 * number + 1, number)):
+            turns.ask(ticket, peer(who))
+            assert served(turns) == [ticket]
+
+    assert set(turns._had) == {peer(1), *map(peer, range(91, 100))}
+
+
+def test_whoever_gives_up_a_place_makes_room_for_the_next() -> None:
+    turns = Turns()
+    for ticket in range(HEAVY_REQUESTS_AT_ONCE + 1):
+        turns.ask(ticket, peer(ticket))
+    started = [turns.next() for _ in range(HEAVY_REQUESTS_AT_ONCE)]
+    assert turns.next() is None
+    turns.give_up(started[-1] or 0)
+
+    assert turns.next() == HEAVY_REQUESTS_AT_ONCE
 
 
 def test_whoever_no_longer_waits_is_not_called() -> None:
