@@ -8,6 +8,7 @@
     mdns      = true                      # look for peers on the local network
     observers = ["/ip4/0.0.0.0/tcp/4003"] # where anybody may listen to announcements by gossipsub
     log_level = "info"
+    explorer_http = "127.0.0.1:8080"      # REST as of gridproxy, for everybody who gets there
 
 All have a default. Options of the command line win over the file.
 """
@@ -16,6 +17,7 @@ import difflib
 import re
 import tomllib
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _SHARE_MIN = 0.01
 _EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
 _LISTS = ("listen", "peers", "observers")
+_PORT_MAX = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class Config:
     observers: tuple[str, ...] = ()
     """Multiaddrs where those outside the grid may listen to announcements; none by default."""
     log_level: str = "info"
+    explorer_http: str | None = None
+    """HOST:PORT where the REST interface for everybody listens; None: nowhere."""
 
     def __post_init__(self) -> None:
         for address in (*self.listen, *self.peers, *self.observers):
@@ -61,10 +66,17 @@ class Config:
         for name in ("light", "mdns"):
             if not isinstance(getattr(self, name), bool):
                 raise BadInput(f"{name} = {getattr(self, name)!r} is neither true nor false")
-        if self.light and self.observers:
-            raise BadInput("a light peer hears no announcements, so there is nothing to observe")
         if self.log_level not in LOG_LEVELS:
             raise BadInput(f"log_level = {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+        self._check_what_others_see()
+
+    def _check_what_others_see(self) -> None:
+        if self.light and self.observers:
+            raise BadInput("a light peer hears no announcements, so there is nothing to observe")
+        if self.explorer_http is not None:
+            parse_host_port(self.explorer_http)
+            if self.light:
+                raise BadInput("a light peer knows too little for explorer_http; leave it out")
 
 
 _SETTINGS = tuple(field.name for field in fields(Config) if field.name != "data")
@@ -90,6 +102,24 @@ def read_config(data: Path, path: Path | None = None) -> Config:
         return Config(data=data, **_known(settings))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
+
+
+def parse_host_port(text: object) -> tuple[str, int]:
+    """The IP address and port in HOST:PORT. Raises BadInput.
+
+    >>> parse_host_port("127.0.0.1:8080"), parse_host_port("[::1]:80"), parse_host_port(":8080")
+    (('127.0.0.1', 8080), ('::1', 80), ('::', 8080))
+    """
+    host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if is_bracketed else host or "::")
+    except ValueError:
+        address = None
+    is_whole = re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) is not None and int(port) <= _PORT_MAX
+    if address is None or not is_whole or (bool(host) and is_bracketed != (address.version == 6)):
+        raise BadInput(f"{text!r} is not HOST:PORT; write for example 127.0.0.1:8080 or [::]:8080")
+    return str(address), int(port)
 
 
 def _known(settings: dict[str, Any]) -> dict[str, Any]:

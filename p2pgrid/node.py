@@ -32,6 +32,7 @@ from p2pgrid.explorer.remote import RemoteExplorer
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.service import open_machine
 from p2pgrid.flist.service import FlistService
+from p2pgrid.gridproxy.service import serve_gridproxy
 from p2pgrid.introductions import Introductions
 from p2pgrid.ledger.genesis_file import read_genesis, write_genesis
 from p2pgrid.ledger.remote import RemoteLedger
@@ -49,6 +50,7 @@ from p2pgrid.node_parts import (
     Station,
     chunks_of_flist,
     image_share,
+    recheck_at_changes,
     share_left,
 )
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
@@ -149,6 +151,8 @@ async def open_node(config: Config, grid: Path | None = None) -> AsyncGenerator[
         nursery = await parts.enter_async_context(_tasks())
         for run in (*opening.runs, discovery.run):
             nursery.start_soon(run)
+        if config.explorer_http is not None:
+            await nursery.start(serve_gridproxy, services, config.explorer_http)
         await nursery.start(serve_control, services)
         yield services
 
@@ -282,7 +286,7 @@ class _Opening:
         machine = Machine(workloads=workloads, exits=workloads.exits, flists=images)
         host = self._host(ledger, machine, station)
         self.runs.append(partial(explorer.announce, self._key, station))
-        self.runs.append(partial(_recheck_at_changes, host, explorer.recheck))
+        self.runs.append(partial(recheck_at_changes, host, explorer.recheck))
         return self._services(
             explorer=ExplorerAccess(explorer),
             ledger=ledger,
@@ -391,8 +395,3 @@ class _Opening:
 
 async def _refuse_farm(_: FarmRecord) -> None:
     raise BadInput("a light peer belongs to no farm")
-
-
-async def _recheck_at_changes(host: HostService, recheck: Callable[[], None]) -> None:
-    async for _ in host.used_changes:
-        recheck()

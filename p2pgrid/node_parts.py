@@ -36,6 +36,7 @@ from p2pgrid.model.workload import Container
 from p2pgrid.net.network import Network
 from p2pgrid.reservation.admission import Offer
 from p2pgrid.reservation.lifecycle import Reservation
+from p2pgrid.reservation.service import HostService
 from p2pgrid.store.store import Store, Table
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode
@@ -171,6 +172,12 @@ class ImageSource:
             self.random.shuffle(group)
         turns = zip_longest(*groups)
         return [holder for turn in turns for holder in turn if holder is not None]
+
+
+async def recheck_at_changes(host: HostService, recheck: Callable[[], None]) -> None:
+    """Have the node look again whenever reservations take more or less of it."""
+    async for _ in host.used_changes:
+        recheck()
 
 
 def image_share(data: Path, chunks: ChunkStore, state: Store) -> DiskShare:

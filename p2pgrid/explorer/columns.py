@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pgrid.explorer.query import is_publicly_reachable, is_reachable_by_ipv6
+from p2pgrid.explorer.query import reachable_hosts
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.ids import ID_BYTES
@@ -34,12 +34,14 @@ _NODE_COLUMNS = {
     "update_ms": np.int64, "price_permille": np.int64, "boot_ms": np.int64,
     "features": np.int64, "gpu_names": np.int32, "farm": np.int32, "is_member": np.bool_,
     "secure_boot": np.bool_, "bare_metal": np.bool_, "has_ipv6": np.bool_,
-    "has_public_address": np.bool_, "is_contradicted": np.bool_, **_PLACE,
+    "has_public_ipv4": np.bool_, "has_public_ipv6": np.bool_, "is_contradicted": np.bool_,
+    "reservations": np.int64, **_PLACE, **{f"total_{name}": np.int64 for name in RESOURCES},
     **{f"left_{name}": np.int64 for name in RESOURCES},
     **{f"free_{name}": np.int64 for name in RESOURCES},
 }  # fmt: skip
 _FARM_COLUMNS = {
-    "farm": _ID, "time_ms": np.int64, "members_ms": np.int64, "is_contradicted": np.bool_, **_PLACE,
+    "farm": _ID, "time_ms": np.int64, "members_ms": np.int64, "is_contradicted": np.bool_,
+    "ranges": np.int32, **_PLACE,
 }  # fmt: skip
 
 Column = NDArray[np.generic]
@@ -166,6 +168,7 @@ class NodeColumns:
         self.nodes.put(
             row,
             update_ms=NEVER_MS if update is None else update.time_ms,
+            reservations=0 if update is None else update.reservations,
             is_contradicted=self._is_liar(node),
             **_cells("free", Capacity() if update is None else update.free),
         )
@@ -183,6 +186,7 @@ class NodeColumns:
             time_ms=NEVER_MS if record is None else record.time_ms,
             members_ms=NEVER_MS if members is None else members.time_ms,
             is_contradicted=self._is_liar(farm),
+            ranges=0 if record is None else len(record.public_ranges),
             **self._place(None if record is None else record.location),
         )
         if old is not None:
@@ -196,12 +200,16 @@ class NodeColumns:
             self.nodes.put(number, is_member=self._said[number].node in listed)
         self._tidy_farm(farm, row)
 
+    def farm_record(self, row: int) -> FarmRecord | None:
+        """What the farm of a row says, if its record is held."""
+        return self._farm_records.get(row)
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _announce(self, row: int, said: NodeAnnouncement) -> None:
         farm = self._farm_row(said.farm)
         self._farm_users[farm] = self._farm_users.get(farm, 0) + 1
-        members = self._members.get(farm)
+        members, hosts = self._members.get(farm), reachable_hosts(said.addresses)
         self._said[row] = said
         self.nodes.put(
             row,
@@ -217,9 +225,11 @@ class NodeColumns:
             is_member=members is not None and said.node in members.nodes,
             secure_boot=said.hardware.secure_boot is True,
             bare_metal=said.hardware.virtualized is None,
-            has_ipv6=is_reachable_by_ipv6(said.addresses),
-            has_public_address=is_publicly_reachable(said.addresses),
+            has_ipv6=any(host.version == 6 for host in hosts),
+            has_public_ipv4=any(host.version == 4 and host.is_global for host in hosts),
+            has_public_ipv6=any(host.version == 6 and host.is_global for host in hosts),
             **self._place(said.location),
+            **_cells("total", said.total),
             **_cells("left", said.total.less(said.system)),
         )
 
@@ -247,6 +257,7 @@ class NodeColumns:
                 time_ms=NEVER_MS,
                 members_ms=NEVER_MS,
                 is_contradicted=self._is_liar(farm),
+                ranges=0,
                 **self._place(None),
             )
         return row

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
 
 from p2pgrid.errors import InvalidRecord
@@ -15,6 +15,8 @@ from p2pgrid.model.node import PRICE_PERMILLE_MAX, Feature, Hardware, Location, 
 _TEXT_BYTES_MAX = 128
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 _NOTHING = Capacity()
+
+Host = IPv4Address | IPv6Address
 
 FAR_AWAY_US = 2**62
 """Longer than any round trip: what those come after who are not connected."""
@@ -217,26 +219,27 @@ def _has_gpu(hardware: Hardware, wanted: str) -> bool:
 
 def is_reachable_by_ipv6(addresses: Iterable[str]) -> bool:
     """Whether one of a node's addresses is IPv6 and can be reached from other machines."""
-    return _reaches(addresses, lambda host: ":" in host)
+    return any(host.version == 6 for host in reachable_hosts(addresses))
 
 
 def is_publicly_reachable(addresses: Iterable[str]) -> bool:
     """Whether one of a node's addresses can be reached from the whole Internet."""
-    return _reaches(addresses, lambda host: ip_address(host).is_global)
+    return any(host.is_global for host in reachable_hosts(addresses))
 
 
-def _reaches(addresses: Iterable[str], is_such: Callable[[str], bool]) -> bool:
+def reachable_hosts(addresses: Iterable[str]) -> tuple[Host, ...]:
+    """The IP addresses among a node's multiaddrs that other machines can reach, in their order."""
+    hosts = []
     for address in addresses:
         protocol, _, rest = address.removeprefix("/").partition("/")
-        host = rest.partition("/")[0]
         try:
-            parsed = ip_address(host)
+            host = ip_address(rest.partition("/")[0])
         except ValueError:
             continue
-        is_reachable = not (parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified)
-        if protocol in ("ip4", "ip6") and is_reachable and is_such(host):
-            return True
-    return False
+        is_reachable = not (host.is_loopback or host.is_link_local or host.is_unspecified)
+        if protocol in ("ip4", "ip6") and is_reachable:
+            hosts.append(host)
+    return tuple(hosts)
 
 
 def _cheapest(node: NodeView) -> tuple[int, int]:

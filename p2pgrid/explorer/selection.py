@@ -18,11 +18,13 @@ from p2pgrid.explorer.query import (
     is_named,
 )
 from p2pgrid.limits.explorer import NAME_LEASE_MS, NODE_FRESH_MS, NODE_LEASE_MS
-from p2pgrid.model.ids import ID_BYTES
+from p2pgrid.model.ids import ID_BYTES, NodeId
 from p2pgrid.units import TimestampMs
 
-_Ints = NDArray[np.int64]
-_Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Key = Callable[[Ints], NDArray[np.generic]]
+"""What some rows, given by their numbers, are compared by."""
 
 _SORTED_AT_ONCE = 1024
 """So few rows are sorted as they are; of more, those of the page are picked out first."""
@@ -50,56 +52,64 @@ class Selection:
     total: int
 
 
-def select(
-    columns: NodeColumns,
-    wanted: NodeFilter,
-    now_ms: TimestampMs,
-    cut: Cut,
-    round_trips: RoundTrips = NOBODY_NEAR,
-) -> Selection:
+def select(rows: "Rows", wanted: NodeFilter, cut: Cut) -> Selection:
     """What matches at a time; one page of it."""
-    rows = _Rows(columns, now_ms, round_trips)
     found = np.flatnonzero(rows.alive() & _matching(rows, wanted))
     count = len(found) if cut.limit is None else min(len(found), cut.skip + cut.limit)
     order = _order(rows, cut.sort, is_reversed=cut.is_reversed)
-    first = _first(order, found, count)[cut.skip :]
-    names = columns.nodes["node"]
-    ids = (bytes(names[row]).ljust(ID_BYTES, b"\0") for row in first)
-    return Selection(tuple(ids), len(found))
+    first = first_rows(order, found, count)[cut.skip :]
+    return Selection(tuple(map(rows.node, first)), len(found))
 
 
-class _Rows:
+class Rows:
     """Columns of all rows as they are at one time."""
 
-    def __init__(self, columns: NodeColumns, now_ms: TimestampMs, round_trips: RoundTrips) -> None:
+    def __init__(
+        self, columns: NodeColumns, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR
+    ) -> None:
         self.columns = columns
         self.nodes = columns.nodes
         self.now_ms = now_ms
         self._round_trips = round_trips
 
-    def ints(self, name: str) -> _Ints:
+    def node(self, row: np.int64) -> NodeId:
+        """The node of a row."""
+        return NodeId(bytes(self.nodes["node"][row]).ljust(ID_BYTES, b"\0"))
+
+    def ints(self, name: str) -> Ints:
+        """A column of whole numbers."""
         return self.nodes.ints(name)
 
-    def bools(self, name: str) -> _Bools:
-        return cast(_Bools, self.nodes[name])
+    def bools(self, name: str) -> Bools:
+        """A column of facts."""
+        return cast(Bools, self.nodes[name])
 
-    def alive(self) -> _Bools:
+    def has_public_address(self) -> Bools:
+        """Whether it says an address that the whole Internet can reach."""
+        return self.bools("has_public_ipv4") | self.bools("has_public_ipv6")
+
+    def alive(self) -> Bools:
+        """Whether it is known now: announced, within its lease, and not gone."""
         return self.bools("is_there") & (self.ints("time_ms") + NODE_LEASE_MS >= self.now_ms)
 
-    def has_update(self) -> _Bools:
+    def has_update(self) -> Bools:
+        """Whether what it said of its free capacity is within its lease."""
         return self.ints("update_ms") + NODE_LEASE_MS >= self.now_ms
 
-    def free(self, resource: str) -> _Ints:
+    def free(self, resource: str) -> Ints:
+        """What is free of a resource of `columns.RESOURCES`."""
         return np.where(
             self.has_update(), self.ints(f"free_{resource}"), self.ints(f"left_{resource}")
         )
 
-    def age_ms(self) -> _Ints:
+    def age_ms(self) -> Ints:
+        """Since the newest thing that it said."""
         update_ms = np.where(self.has_update(), self.ints("update_ms"), 0)
-        age_ms: _Ints = np.maximum(0, self.now_ms - np.maximum(self.ints("time_ms"), update_ms))
+        age_ms: Ints = np.maximum(0, self.now_ms - np.maximum(self.ints("time_ms"), update_ms))
         return age_ms
 
-    def round_trip_us(self) -> _Ints:
+    def round_trip_us(self) -> Ints:
+        """Microseconds to it and back; FAR_AWAY_US when they are not measured."""
         found = np.full(self.nodes.length, FAR_AWAY_US, np.int64)
         for peer, microseconds in self._round_trips.items():
             row = self.columns.row_of(peer)
@@ -107,21 +117,24 @@ class _Rows:
                 found[row] = microseconds
         return found
 
-    def presence(self) -> _Ints:
+    def presence(self) -> Ints:
+        """Its `Presence`, as a number."""
         said = np.where(self.bools("is_standby"), int(Presence.STANDBY), int(Presence.UP))
-        presence: _Ints = np.where(self.age_ms() > NODE_FRESH_MS, int(Presence.DOWN), said)
+        presence: Ints = np.where(self.age_ms() > NODE_FRESH_MS, int(Presence.DOWN), said)
         return presence
 
-    def is_confirmed(self) -> _Bools:
+    def is_confirmed(self) -> Bools:
+        """Whether its farm lists it."""
         times = self.columns.farms.ints("members_ms")
         is_fresh = times + NAME_LEASE_MS >= self.now_ms
         return self.bools("is_member") & is_fresh[self.ints("farm")]
 
-    def is_contradicted(self) -> _Bools:
-        of_farm = cast(_Bools, self.columns.farms["is_contradicted"])
+    def is_contradicted(self) -> Bools:
+        """Whether it or its farm told different things at once."""
+        of_farm = cast(Bools, self.columns.farms["is_contradicted"])
         return self.bools("is_contradicted") | of_farm[self.ints("farm")]
 
-    def place(self, column: str) -> _Ints:
+    def place(self, column: str) -> Ints:
         """The number of the node's country or city, or else of its farm's."""
         times = self.columns.farms.ints("time_ms")
         place = self.columns.farms.ints(column)
@@ -130,7 +143,7 @@ class _Rows:
         return np.where(own == NOWHERE, of_farm[self.ints("farm")], own)
 
 
-def _matching(rows: _Rows, wanted: NodeFilter) -> _Bools:
+def _matching(rows: Rows, wanted: NodeFilter) -> Bools:
     found = np.ones(rows.nodes.length, np.bool_)
     for resource in RESOURCES:
         if least := getattr(wanted.free, resource):
@@ -150,7 +163,7 @@ def _matching(rows: _Rows, wanted: NodeFilter) -> _Bools:
     return found & _where_said(rows, wanted)
 
 
-def _where_said(rows: _Rows, wanted: NodeFilter) -> _Bools:
+def _where_said(rows: Rows, wanted: NodeFilter) -> Bools:
     """Rows of the right place for which every claim holds."""
     found = np.ones(rows.nodes.length, np.bool_)
     for column, text in (("country", wanted.country), ("city", wanted.city)):
@@ -162,26 +175,24 @@ def _where_said(rows: _Rows, wanted: NodeFilter) -> _Bools:
     return found
 
 
-def _claims(
-    rows: _Rows, wanted: NodeFilter
-) -> tuple[tuple[bool | None, Callable[[], _Bools]], ...]:
+def _claims(rows: Rows, wanted: NodeFilter) -> tuple[tuple[bool | None, Callable[[], Bools]], ...]:
     return (
         (wanted.is_confirmed, rows.is_confirmed),
         (wanted.secure_boot, lambda: rows.bools("secure_boot")),
         (wanted.bare_metal, lambda: rows.bools("bare_metal")),
         (wanted.has_ipv6, lambda: rows.bools("has_ipv6")),
-        (wanted.has_public_address, lambda: rows.bools("has_public_address")),
+        (wanted.has_public_address, rows.has_public_address),
         (wanted.is_contradicted, rows.is_contradicted),
     )
 
 
-def _number(rows: _Rows, text: str) -> int:
+def _number(rows: Rows, text: str) -> int:
     """The number of a place; of one that nobody names, a number that nobody has."""
     number = rows.columns.places.get(text.casefold())
     return NOWHERE - 1 if number is None else number
 
 
-def _with_gpu(rows: _Rows, part: str) -> _Bools:
+def _with_gpu(rows: Rows, part: str) -> Bools:
     numbers = [
         number
         for text, number in rows.columns.gpu_names
@@ -190,7 +201,7 @@ def _with_gpu(rows: _Rows, part: str) -> _Bools:
     return np.isin(rows.ints("gpu_names"), numbers)
 
 
-def _farms_named(rows: _Rows, wanted: str) -> _Bools:
+def _farms_named(rows: Rows, wanted: str) -> Bools:
     """Which farms a person means: those whose id starts so, and those of that name."""
     farms = rows.columns.farms
     found = _starts_with(farms["farm"], wanted.casefold())
@@ -201,7 +212,7 @@ def _farms_named(rows: _Rows, wanted: str) -> _Bools:
     return found
 
 
-def _starts_with(ids: NDArray[np.generic], digits: str) -> _Bools:
+def _starts_with(ids: NDArray[np.generic], digits: str) -> Bools:
     """Which ids start with these hex digits."""
     if len(digits) > 2 * ID_BYTES or not set(digits) <= set("0123456789abcdef"):
         return np.zeros(len(ids), np.bool_)
@@ -211,11 +222,9 @@ def _starts_with(ids: NDArray[np.generic], digits: str) -> _Bools:
     return (names >= np.bytes_(low)) & (names <= np.bytes_(high))
 
 
-def _order(
-    rows: _Rows, sort: NodeSort, *, is_reversed: bool
-) -> tuple[Callable[[_Ints], NDArray[np.generic]], ...]:
+def _order(rows: Rows, sort: NodeSort, *, is_reversed: bool) -> tuple[Key, ...]:
     """What rows are compared by, one after the other."""
-    by: dict[NodeSort, Callable[[], _Ints]] = {
+    by: dict[NodeSort, Callable[[], Ints]] = {
         NodeSort.PRICE: lambda: rows.ints("price_permille"),
         NodeSort.CORES: lambda: -rows.free("millicores"),
         NodeSort.MEMORY: lambda: -rows.free("memory_bytes"),
@@ -235,15 +244,13 @@ def _order(
     return (first.__getitem__, *ties)
 
 
-def _ranks(ids: NDArray[np.generic], *, is_reversed: bool) -> _Ints:
+def _ranks(ids: NDArray[np.generic], *, is_reversed: bool) -> Ints:
     ranks = np.empty(len(ids), np.int64)
     ranks[np.argsort(ids)] = np.arange(len(ids))
     return -ranks if is_reversed else ranks
 
 
-def _first(
-    order: Sequence[Callable[[_Ints], NDArray[np.generic]]], rows: _Ints, count: int
-) -> _Ints:
+def first_rows(order: Sequence[Key], rows: Ints, count: int) -> Ints:
     """The first `count` of `rows` in order. Sorts no more than it has to."""
     if count <= 0:
         return rows[:0]
@@ -253,4 +260,4 @@ def _first(
     bound = np.partition(key, count - 1)[count - 1]
     before = rows[key < bound]
     before = before[np.lexsort([one(before) for one in reversed(order)])]
-    return np.concatenate([before, _first(order[1:], rows[key == bound], count - len(before))])
+    return np.concatenate([before, first_rows(order[1:], rows[key == bound], count - len(before))])

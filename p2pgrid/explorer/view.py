@@ -50,7 +50,7 @@ from p2pgrid.explorer.records import (
     memory_bytes_of,
 )
 from p2pgrid.explorer.rows import Looker, farm_view, node_view
-from p2pgrid.explorer.selection import WHOLE, Cut, select
+from p2pgrid.explorer.selection import WHOLE, Cut, Rows, select
 from p2pgrid.explorer.shelf import Quota, Shelf
 from p2pgrid.limits.explorer import (
     EXPLORER_UNWANTED_MAX,
@@ -58,7 +58,7 @@ from p2pgrid.limits.explorer import (
 )
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
-from p2pgrid.model.ids import FlistId, NodeId
+from p2pgrid.model.ids import FarmId, FlistId, NodeId
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement, NodeStatus
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import kind_of
@@ -309,10 +309,14 @@ class View:
         round_trips: RoundTrips = NOBODY_NEAR,
     ) -> NodePage:
         """Some of the nodes that match, in order, and how many match in all."""
-        found = select(self._columns.now(), wanted, now_ms, cut, round_trips)
+        found = select(self.rows(now_ms, round_trips), wanted, cut)
         nodes = (NodeId(one) for one in found.nodes)
         rows = (self.node(one, now_ms=now_ms, round_trips=round_trips) for one in nodes)
         return NodePage(tuple(row for row in rows if row is not None), found.total)
+
+    def rows(self, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR) -> Rows:
+        """All nodes in columns, for questions that `NodeFilter` cannot put; for use at once."""
+        return Rows(self._columns.now(), now_ms, round_trips)
 
     def node(
         self, node: NodeId, *, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR
@@ -339,6 +343,13 @@ class View:
             if is_named(wanted, said.title, said.farm)
         )
         return tuple(sorted(rows, key=lambda row: (row.title.casefold(), row.farm)))
+
+    def farm(self, farm: FarmId, *, now_ms: TimestampMs) -> FarmView | None:
+        """One farm, if its record is known."""
+        said = self._record(FarmRecord, farm, now_ms)
+        members = self._record(FarmMembers, farm, now_ms)
+        looker = Looker(now_ms, self.contradictions.convict)
+        return None if said is None else farm_view(said, members, looker)
 
     def flist_names(self, title: str = "", *, now_ms: TimestampMs) -> tuple[FlistName, ...]:
         """Published names that are not withdrawn, of all publishers; `title` empty for all."""

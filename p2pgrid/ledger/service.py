@@ -153,6 +153,14 @@ class LedgerService:
         await trio.lowlevel.checkpoint()
         return self._archive.state.find_escrow(consumer, terms_hash)
 
+    def escrows(self) -> tuple[Escrow, ...]:
+        """Every escrow known here, open or closed, in no order that means anything."""
+        return tuple(self._archive.state.escrows().values())
+
+    def accounts(self) -> tuple[AccountId, ...]:
+        """Every account known here, in no order that means anything."""
+        return tuple(self._archive.state.accounts())
+
     async def history(self, account: AccountId, *, limit: int | None = None) -> list[HistoryEntry]:
         """What happened to an account, the newest first; what is pending before all."""
         await trio.lowlevel.checkpoint()

@@ -62,6 +62,7 @@ def test_options_win_over_the_file(
         (["--share", "2"], "0.01<=x<=1"),
         (["--farm", "abc"], "64 hex digits"),
         (["--peer", "abc"], "not an address"),
+        (["--explorer-http", "localhost:80"], "not HOST:PORT"),
         (["--log-level", "loud"], "'debug', 'info'"),
         (["--grid", "/nonexistent/genesis.cbor"], "does not exist"),
         (["--config", "/nonexistent/node.toml"], "does not exist"),

@@ -175,6 +175,8 @@ def test_a_node_belongs_to_its_farm_when_both_say_so() -> None:
     assert {row.farm_name for row in rows.values()} == {"Acme"}
     (farm,) = view.farms(now_ms=NOW)
     assert farm.nodes == (node_of(2),)
+    assert view.farm(FARM, now_ms=NOW) == farm
+    assert view.farm(FarmId(node_of(9)), now_ms=NOW) is None
     (row,) = view_of(announced(1)).nodes(now_ms=NOW)
     assert (row.farm, row.farm_name, row.payout) == (FARM, "", None)
 

@@ -197,6 +197,8 @@ async def test_an_escrow_is_cancelled_settled_and_refunded(
         assert found.id == opening
         assert found.closing is not None
         assert found.closing.to_farm + found.closing.refund == 500
+        assert at_node.escrows() == (found,)
+        assert {account_of(consumer), account_of("farm")} <= {*at_node.accounts()}
         kinds = [entry.kind for entry in await at_node.history(account_of(consumer))]
         assert sorted(kinds) == ["escrow cancelled", "escrow opened", "escrow settled"]
 

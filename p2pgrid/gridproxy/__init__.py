@@ -1,0 +1,1 @@
+"""The explorer as other programs expect it: the REST interface of gridproxy, read-only."""
