@@ -37,20 +37,22 @@ from p2pgrid.introductions import Introductions
 from p2pgrid.ledger.genesis_file import read_genesis, write_genesis
 from p2pgrid.ledger.remote import RemoteLedger
 from p2pgrid.ledger.service import LedgerService
-from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import FarmId, NodeId, short
 from p2pgrid.net.discovery import Discovery
 from p2pgrid.net.network import Network
 from p2pgrid.node_parts import (
     FARM_KEY,
+    HolderSearch,
     HoldingsTeller,
     ImageSource,
     Membership,
+    PulledImages,
     Station,
     chunks_of_flist,
     image_share,
     recheck_at_changes,
+    refuse_farm,
     share_left,
 )
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
@@ -251,7 +253,8 @@ class _Opening:
             host=None,
             containers_missing=lambda: "a light peer runs nothing",
             farm_text=lambda: "",
-            claim_farm=_refuse_farm,
+            claim_farm=refuse_farm,
+            pulled=None,
             holds_changed=lambda: None,
         )
 
@@ -276,7 +279,9 @@ class _Opening:
         membership.on_change = explorer.recheck
         self.runs += [explorer.run, ledger.run]
         flists, keeper, teller = await self._flists(explorer)
-        images = ImageSource(flists, explorer, self._network, teller.recheck)
+        holders = HolderSearch(explorer, self._network)
+        images = ImageSource(flists, holders, teller.recheck)
+        pulled = PulledImages(flists, holders, teller.recheck)
         workloads = await self._parts.enter_async_context(
             open_workloads(self._config.data / "workloads", images, self._node)
         )
@@ -285,7 +290,7 @@ class _Opening:
         station = await self._station(membership, workloads)
         machine = Machine(workloads=workloads, exits=workloads.exits, flists=images)
         host = self._host(ledger, machine, station)
-        self.runs.append(partial(explorer.announce, self._key, station))
+        self.runs += [partial(explorer.announce, self._key, station), pulled.run]
         self.runs.append(partial(recheck_at_changes, host, explorer.recheck))
         return self._services(
             explorer=ExplorerAccess(explorer),
@@ -297,6 +302,7 @@ class _Opening:
             containers_missing=workloads.missing,
             farm_text=membership.text,
             claim_farm=membership.claim,
+            pulled=pulled,
             holds_changed=teller.recheck,
         )
 
@@ -391,7 +397,3 @@ class _Opening:
             started_ms=clock.now_ms(),
             **features,
         )
-
-
-async def _refuse_farm(_: FarmRecord) -> None:
-    raise BadInput("a light peer belongs to no farm")

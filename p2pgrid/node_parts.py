@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -13,17 +13,24 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.chunks.chunk_store import ChunkStore
-from p2pgrid.errors import GridError, PeerError
+from p2pgrid.errors import BadInput, GridError, PeerError
 from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.capacity import cache_bytes
 from p2pgrid.farming.service import FarmingService
+from p2pgrid.flist.fetching import OnProgress, Progress
 from p2pgrid.flist.fl_reader import decode_flist
-from p2pgrid.flist.service import FlistService, Image, Progress
+from p2pgrid.flist.pulls import Pulled
+from p2pgrid.flist.service import FlistService, Image
 from p2pgrid.flist.tree import chunk_ids
 from p2pgrid.flist.tree_room import DiskShare
 from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
-from p2pgrid.limits.node import HELD_CHECK_SECONDS
+from p2pgrid.limits.node import (
+    HELD_CHECK_SECONDS,
+    NEAR_HOLDERS_MAX,
+    RESUME_SECONDS,
+    RESUME_SECONDS_MAX,
+)
 from p2pgrid.limits.reservation import RESERVATION_BYTES_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmRecord
@@ -33,7 +40,9 @@ from p2pgrid.model.ids import AccountId, ChunkId, FarmId, FlistId, NodeId, short
 from p2pgrid.model.node import Feature
 from p2pgrid.model.reservation import Phase
 from p2pgrid.model.workload import Container
+from p2pgrid.net.address import split_address
 from p2pgrid.net.network import Network
+from p2pgrid.net.prefix import is_private_host
 from p2pgrid.reservation.admission import Offer
 from p2pgrid.reservation.lifecycle import Reservation
 from p2pgrid.reservation.service import HostService
@@ -132,34 +141,22 @@ class Station:
 
 
 @dataclass
-class ImageSource:
-    """Images for containers, from peers that hold them; knows whether there are any."""
+class HolderSearch:
+    """Whom to ask for an image, and where they are."""
 
-    flists: FlistService
     explorer: ExplorerService
     network: Network
-    on_held: Callable[[], None]
     random: Random = field(default_factory=SystemRandom)
 
-    async def prepare(self, flist: FlistId) -> Image:
-        """Bring an image here and unpack it. Raises GridError."""
-        image = await self.flists.prepare(flist, self._holders(flist), partial(_log, flist))
-        self.on_held()
-        return image
-
-    async def is_reachable(self, flist: FlistId) -> bool:
-        """Whether it is here, or a node says that it holds all of it."""
-        await trio.lowlevel.checkpoint()
-        return any(one.flist == flist for one in self.flists.local()) or bool(self._holders(flist))
-
-    def _holders(self, flist: FlistId) -> list[NodeId]:
+    def of(self, flist: FlistId) -> list[NodeId]:
         """Who says that it holds an flist, which anybody may say, in the order to be asked.
 
-        By turns one that we are connected to, one whose farm confirms it, one of the rest,
-        each at random: who wants to keep an image from us has to be most of all three.
+        First some on our own local network. Then by turns one that we are connected to, one
+        whose farm confirms it, one of the rest, each at random: who wants to keep an image
+        from us has to be most of all three.
         """
-        connected = set(self.network.peers())
-        groups: tuple[list[NodeId], ...] = ([], [], [])
+        connected, near = set(self.network.peers()), self._near()
+        groups: tuple[list[NodeId], ...] = ([], [], [], [])
         for holder in self.explorer.holders(flist):
             if holder == self.network.id:
                 continue
@@ -167,11 +164,95 @@ class ImageSource:
             if known is not None:
                 self.network.learn_addresses(holder, known.addresses)
             is_confirmed = known is not None and known.is_confirmed
-            groups[0 if holder in connected else 1 if is_confirmed else 2].append(holder)
+            is_near = holder in near and len(groups[0]) < NEAR_HOLDERS_MAX
+            place = 0 if is_near else 1 if holder in connected else 2 if is_confirmed else 3
+            groups[place].append(holder)
         for group in groups:
             self.random.shuffle(group)
-        turns = zip_longest(*groups)
-        return [holder for turn in turns for holder in turn if holder is not None]
+        turns = zip_longest(*groups[1:])
+        return [*groups[0], *(holder for turn in turns for holder in turn if holder is not None)]
+
+    def _near(self) -> set[NodeId]:
+        """Nodes of the local network: seen there, or connected from a private address."""
+        seen = {split_address(address)[1] for address in self.network.nearby()}
+        return seen | {link.peer for link in self.network.links() if is_private_host(link.host)}
+
+
+@dataclass
+class ImageSource:
+    """Images for containers, from peers that hold them; knows whether there are any."""
+
+    flists: FlistService
+    holders: HolderSearch
+    on_held: Callable[[], None]
+
+    async def prepare(self, flist: FlistId) -> Image:
+        """Bring an image here and unpack it. Raises GridError."""
+        image = await self.flists.prepare(flist, self.holders.of(flist), partial(_log, flist))
+        self.on_held()
+        return image
+
+    async def is_reachable(self, flist: FlistId) -> bool:
+        """Whether it is here, or a node says that it holds all of it."""
+        await trio.lowlevel.checkpoint()
+        is_here = any(one.flist == flist and one.is_whole for one in self.flists.local())
+        return is_here or bool(self.holders.of(flist))
+
+
+@dataclass
+class PulledImages:
+    """Images that people asked for: brought here, and gone on with after a restart."""
+
+    flists: FlistService
+    holders: HolderSearch
+    on_held: Callable[[], None]
+
+    async def pull(self, flist: FlistId, on_progress: OnProgress, *, is_seeded: bool) -> Pulled:
+        """Bring all of an image here; wanted no more when that fails. Raises GridError."""
+        pulls, holders = self.flists.pulls, self.holders.of(flist)
+        try:
+            pulled = await pulls.pull(flist, holders, on_progress, is_seeded=is_seeded)
+        except GridError as error:
+            failure = error
+        else:
+            self.on_held()
+            return pulled
+        await pulls.abandon(flist)
+        raise failure
+
+    def holders_of(self, flist: FlistId) -> Sequence[NodeId]:
+        """Whom to ask for an image, the best first."""
+        return self.holders.of(flist)
+
+    async def stop(self, flist: FlistId) -> bool:
+        """Seed it no more; gives whether it was seeded or to be. Raises StoreFailed."""
+        was_wanted = await self.flists.pulls.give_up(flist)
+        self.on_held()
+        return was_wanted
+
+    async def run(self) -> None:
+        """Go on with what a restart interrupted."""
+        async with trio.open_nursery() as nursery:
+            for flist, is_seeded in self.flists.pulls.unfinished().items():
+                nursery.start_soon(self._resume, flist, is_seeded)
+
+    async def _resume(self, flist: FlistId, is_seeded: bool) -> None:  # noqa: FBT001 - a task
+        pulls, pause_seconds = self.flists.pulls, RESUME_SECONDS
+        while pulls.is_wanted(flist):
+            try:
+                await pulls.pull(
+                    flist, self.holders.of(flist), partial(_log, flist), is_seeded=is_seeded
+                )
+            except GridError as error:
+                log.warning("flist %s is not here yet: %s", short(flist), error)
+                await trio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, RESUME_SECONDS_MAX)
+        self.on_held()
+
+
+async def refuse_farm(_: FarmRecord) -> None:
+    """What a light peer says to who wants it in a farm. Raises BadInput."""
+    raise BadInput("a light peer belongs to no farm")
 
 
 async def recheck_at_changes(host: HostService, recheck: Callable[[], None]) -> None:
@@ -228,7 +309,7 @@ def flists_in_use(state: Store) -> frozenset[FlistId]:
 class HoldingsTeller:
     """Keeps the grid informed about which flists this node can serve whole.
 
-    An flist counts once it is pinned: then every chunk of it is here.
+    An flist counts once it is pinned as a whole: then every chunk of it is here.
     """
 
     def __init__(
@@ -255,7 +336,7 @@ class HoldingsTeller:
         node = NodeId(bytes(self._key.verify_key))
         while True:
             self._recheck = trio.Event()  # before looking, so that no word is lost
-            held = tuple(sorted(one.flist for one in self._flists.local() if one.pins))
+            held = tuple(sorted(one.flist for one in self._flists.local() if one.is_whole))
             held = held[:HOLDINGS_MAX]
             if held != told or (held and self._now_ms() > told_ms + ANNOUNCE_INTERVAL_MS):
                 try:

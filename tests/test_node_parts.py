@@ -4,8 +4,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,7 +15,9 @@ from p2pgrid.errors import StoreFailed
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.hardware import Machine
 from p2pgrid.farming.service import FarmingService
-from p2pgrid.flist.service import FlistService, Image, LocalFlist, Progress
+from p2pgrid.flist.fetching import Progress
+from p2pgrid.flist.pulls import PARTIAL_PINS
+from p2pgrid.flist.service import FlistService, Image, LocalFlist
 from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
 from p2pgrid.limits.node import HELD_CHECK_SECONDS
 from p2pgrid.model.capacity import Capacity
@@ -27,8 +27,10 @@ from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, FarmId, FlistId, NodeId
 from p2pgrid.model.image import ImageConfig
 from p2pgrid.model.node import Feature
+from p2pgrid.net.links import Link
 from p2pgrid.node_parts import (
     FARM_KEY,
+    HolderSearch,
     HoldingsTeller,
     ImageSource,
     Membership,
@@ -197,7 +199,9 @@ async def test_an_image_is_asked_of_those_who_hold_it_and_not_of_ourselves(
             held = []
             network = grid.world.networks[2]
             source = ImageSource(
-                cast(FlistService, here), grid.explorers[2], network, lambda: held.append(True)
+                cast(FlistService, here),
+                HolderSearch(grid.explorers[2], network),
+                lambda: held.append(True),
             )
 
             assert await source.is_reachable(FLIST)
@@ -207,7 +211,9 @@ async def test_an_image_is_asked_of_those_who_hold_it_and_not_of_ourselves(
             assert here.asked == [[NODE]]
             assert held == [True]
             local = ImageSource(
-                cast(FlistService, there), grid.explorers[1], grid.world.networks[1], lambda: None
+                cast(FlistService, there),
+                HolderSearch(grid.explorers[1], grid.world.networks[1]),
+                lambda: None,
             )
             await local.prepare(FLIST)
             assert there.asked == [[]]
@@ -225,6 +231,12 @@ async def test_holders_are_reached_at_the_addresses_that_they_announce(
         def peers(self) -> tuple[NodeId, ...]:
             return ()
 
+        def nearby(self) -> tuple[str, ...]:
+            return ()
+
+        def links(self) -> tuple[Link, ...]:
+            return ()
+
         def learn_addresses(self, peer: NodeId, addresses: tuple[str, ...]) -> None:
             self.learnt.append((peer, addresses))
 
@@ -236,40 +248,14 @@ async def test_holders_are_reached_at_the_addresses_that_they_announce(
             await trio.sleep(5)
             book = Book()
             source = ImageSource(
-                cast(FlistService, Flists()), grid.explorers[2], cast(Any, book), lambda: None
+                cast(FlistService, Flists()),
+                HolderSearch(grid.explorers[2], cast(Any, book)),
+                lambda: None,
             )
             await source.prepare(FLIST)
 
     said: Any = announced(1).record
     assert book.learnt == [(NODE, said.addresses)]
-
-
-async def test_holders_are_asked_by_turns_the_connected_first_and_never_by_id() -> None:
-    connected, confirmed, rest = ([node_of(10 * k + n) for n in range(1, 6)] for k in range(3))
-
-    class Claims:
-        def holders(self, _: FlistId) -> list[NodeId]:
-            return sorted([*connected, *confirmed, *rest])
-
-        def node(self, node: NodeId) -> object:
-            return SimpleNamespace(addresses=(), is_confirmed=True) if node in confirmed else None
-
-    network = SimpleNamespace(id=OTHER, peers=lambda: connected, learn_addresses=lambda *_: None)
-    seen = set()
-    for seed in range(4):
-        flists = Flists()
-        source = ImageSource(
-            cast(Any, flists), cast(Any, Claims()), cast(Any, network), lambda: None, Random(seed)
-        )
-        await source.prepare(FLIST)
-        asked = list(flists.asked[0])
-        connected_now = [one for one in connected if one != OTHER]
-        assert set(asked) == {*connected_now, *confirmed, *rest}
-        assert asked[0] in connected
-        assert asked[1] in confirmed
-        assert asked[2] in rest
-        seen.add(tuple(asked))
-    assert len(seen) == 4
 
 
 async def test_what_is_pinned_is_told_at_once_and_when_it_changes(
@@ -285,6 +271,12 @@ async def test_what_is_pinned_is_told_at_once_and_when_it_changes(
             teller.recheck()
             await trio.sleep(5)
             assert explorer.holders(FLIST) == ()
+
+            for pin in PARTIAL_PINS:
+                flists.hold(FLIST, pins=(pin,))  # it is to come, and some of it may be here
+                teller.recheck()
+                await trio.sleep(5)
+                assert explorer.holders(FLIST) == ()
 
             flists.hold(FLIST)
             teller.recheck()

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import trio
 from starlette.exceptions import HTTPException
@@ -17,8 +18,15 @@ from p2pgrid.limits.reservation import PROGRESS_SECONDS
 
 log = logging.getLogger(__name__)
 
-OnProgress = Callable[[str, int, int], None]
-"""(phase, done, total); callable from any thread; total 0 when unknown."""
+
+class OnProgress(Protocol):
+    """Hears how far some work is; callable from any thread."""
+
+    def __call__(self, phase: str, done: int, total: int, **details: int) -> None:
+        """Total is 0 when unknown; details are what else is to be shown."""
+        ...
+
+
 Work = Callable[[OnProgress], Awaitable[Json]]
 
 _FAULT = GridError("the node failed on this; its log says how")
@@ -74,7 +82,7 @@ class ProgressAnswer(Response):
     def __init__(self, work: Work) -> None:
         super().__init__(media_type="application/x-ndjson")
         self._work = work
-        self._latest: dict[str, tuple[int, int]] = {}
+        self._latest: dict[str, Mapping[str, Json]] = {}
         self._outcome: dict[str, Json] | None = None
         self._is_done = trio.Event()
 
@@ -101,13 +109,13 @@ class ProgressAnswer(Response):
             self._outcome = error_document(_FAULT)
         self._is_done.set()
 
-    def _note(self, phase: str, done: int, total: int) -> None:
-        self._latest[phase] = (done, total)
+    def _note(self, phase: str, done: int, total: int, **details: int) -> None:
+        self._latest[phase] = {"phase": phase, "done": done, "total": total, **details}
 
     async def _send_progress(self, send: Send) -> None:
         latest, self._latest = self._latest, {}
-        for phase, (done, total) in latest.items():
-            await _send_line(send, {"progress": {"phase": phase, "done": done, "total": total}})
+        for progress in latest.values():
+            await _send_line(send, {"progress": progress})
 
 
 async def _send_line(send: Send, document: Json) -> None:

@@ -63,6 +63,8 @@ def make_app(services: Services) -> Starlette:
         "/flists": flists.convert,
         "/flists/verify": flists.verify,
         "/flists/blobs": flists.blobs,
+        "/flists/pull": flists.pull,
+        "/flists/stop-seeding": flists.stop_seeding,
         "/flists/names": flists.publish,
         "/flists/names/withdraw": flists.withdraw,
         "/chunks/verify": chunks.verify,

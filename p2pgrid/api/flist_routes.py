@@ -8,13 +8,13 @@ from starlette.responses import Response
 
 from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
 from p2pgrid.api.fields import Json, key_of, read_body, read_query, shown
-from p2pgrid.api.services import Services
+from p2pgrid.api.services import PulledImages, Services
 from p2pgrid.errors import BadInput, NotFound, Unreachable
 from p2pgrid.explorer.announce import Stamp
-from p2pgrid.flist.fetching import pack_blobs
+from p2pgrid.flist.fetching import Progress, pack_blobs
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.image_config import image_config
-from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.flist.service import FlistService
 from p2pgrid.limits.control import FLISTS_LISTED, HOLDER_QUESTIONS_AT_ONCE, LISTED_MAX
 from p2pgrid.limits.flist import READ_BATCH_CHUNKS
 from p2pgrid.model.flist import FlistName, FlistReference
@@ -52,24 +52,25 @@ class FlistRoutes:
 
     async def file(self, request: Request) -> Response:
         """The `.fl` file of an flist, from here or from one of its holders."""
-        flists, explorer = self._services.flists, self._services.explorer
-        if flists is None:
+        flists, pulled = self._services.flists, self._services.pulled
+        if flists is None or pulled is None:
             raise BadInput("a light peer fetches no flists; ask a full node")
-        flist = await explorer.resolve(FlistReference.parse(request.path_params["flist"]))
-        data = await flists.data(flist, await explorer.holders(flist))
+        reference = FlistReference.parse(request.path_params["flist"])
+        flist = await self._services.explorer.resolve(reference)
+        data = await flists.data(flist, pulled.holders_of(flist))
         return Response(data, media_type="application/octet-stream")
 
     async def blobs(self, request: Request) -> Response:
         """Chunks of an flist, each after its length in 4 bytes; fetched where they are not here."""
         body = await read_body(request, "flist", "chunks")
-        explorer, flists = self._services.explorer, self._services.flists
-        if flists is None:
+        flists, pulled = self._services.flists, self._services.pulled
+        if flists is None or pulled is None:
             raise BadInput("a light peer fetches no chunks; ask a full node")
         chunks = [ChunkId(key_of(one)) for one in body.texts("chunks")]
         if len(chunks) > READ_BATCH_CHUNKS:
             raise BadInput(f"{len(chunks)} chunks at once; {READ_BATCH_CHUNKS} is the limit")
         flist = FlistId(key_of(body.text("flist")))
-        blobs = await flists.blobs(flist, chunks, await explorer.holders(flist))
+        blobs = await flists.blobs(flist, chunks, pulled.holders_of(flist))
         return Response(pack_blobs(blobs), media_type="application/octet-stream")
 
     def _row(self, name: FlistName) -> dict[str, Json]:
@@ -154,6 +155,43 @@ class FlistRoutes:
 
         return ProgressAnswer(work)
 
+    async def pull(self, request: Request) -> Response:
+        """Bring all of an image here, and keep it when it is to be seeded."""
+        body = await read_body(request, "flist", "seed")
+        wanted, is_seeded, pulled = body.text("flist"), body.flag("seed"), self._require_pulled()
+        flist = await self._services.explorer.resolve(FlistReference.parse(wanted))
+
+        async def work(on_progress: OnProgress) -> Json:
+            def note(told: Progress) -> None:
+                on_progress(
+                    told.phase,
+                    told.done_bytes,
+                    told.total_bytes,
+                    peers=told.peer_count,
+                    bytes_per_second=told.bytes_per_second,
+                )
+
+            made = await pulled.pull(flist, note, is_seeded=is_seeded)
+            return {
+                "flist": flist,
+                "content_bytes": made.content_bytes,
+                "chunks": made.chunk_count,
+                "fetched_bytes": sum(made.given_bytes.values()),
+                "given_bytes": {node.hex(): count for node, count in made.given_bytes.items()},
+                "is_seeded": is_seeded,
+            }
+
+        return ProgressAnswer(work)
+
+    async def stop_seeding(self, request: Request) -> Response:
+        """Keep an image no longer for others; what is here of it becomes a cache."""
+        wanted = (await read_body(request, "flist")).text("flist")
+        pulled = self._require_pulled()
+        flist = await self._services.explorer.resolve(FlistReference.parse(wanted))
+        if not await pulled.stop(flist):
+            raise NotFound(f"this node does not seed {shown(wanted)}")
+        return json_answer({"flist": flist})
+
     async def publish(self, request: Request) -> Response:
         """Give an flist that is here a name."""
         body = await read_body(request, "flist", "name", "description")
@@ -220,6 +258,11 @@ class FlistRoutes:
             content_bytes=0,
             description=description,
         )
+
+    def _require_pulled(self) -> PulledImages:
+        if self._services.pulled is None:
+            raise BadInput("a light peer keeps no chunks; pull the image on a full node")
+        return self._services.pulled
 
     def _require_flists(self) -> FlistService:
         if self._services.flists is None:

@@ -229,13 +229,21 @@ def bar_shown(phase: str, *, as_json: bool) -> Iterator[Callable[[int, int], Non
 def progress_text(progress: Mapping[str, Any]) -> str:
     """How far it is, for people.
 
-    >>> progress_text({"phase": "fetch", "done": 1536, "total": 4096})
+    >>> told = {"phase": "fetch", "done": 1536, "total": 4096}
+    >>> progress_text(told)
     '1.5 KiB of 4 KiB'
+    >>> progress_text({**told, "peers": 3, "bytes_per_second": 2048})
+    '1.5 KiB of 4 KiB, 3 peers, 2 KiB/s'
     """
     if not progress["total"]:
         return ""
     form = format_bytes if progress["phase"] in _BYTE_PHASES else str
-    return f"{form(progress['done'])} of {form(progress['total'])}"
+    parts = [f"{form(progress['done'])} of {form(progress['total'])}"]
+    if peer_count := progress.get("peers", 0):
+        parts.append(f"{peer_count} peer{'s' * (peer_count != 1)}")
+    if rate := progress.get("bytes_per_second", 0):
+        parts.append(f"{format_bytes(rate)}/s")
+    return ", ".join(parts)
 
 
 def _result_of(messages: Iterable[dict[str, Any]], show: Callable[[dict[str, Any]], None]) -> Any:

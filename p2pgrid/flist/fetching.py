@@ -1,6 +1,7 @@
 """What flists need of the exchange between peers, and chunks from wherever they are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from p2pgrid.chunks.chunk_store import ChunkStore
@@ -10,6 +11,33 @@ from p2pgrid.errors import NotFound, Unreachable
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
 
 _LENGTH_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long task is."""
+
+    phase: str
+    """convert, fetch or unpack."""
+    done_bytes: int
+    total_bytes: int
+    peer_count: int = 0
+    """Of a fetch: peers that send something now."""
+    bytes_per_second: int = 0
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def fetch_progress(told: Fetched, content_bytes: int) -> Progress:
+    """How far a fetch is, in plain bytes: a person knows the size of the image."""
+    return Progress(
+        "fetch",
+        content_bytes * told.done_count // max(1, told.wanted_count),
+        content_bytes,
+        told.peer_count,
+        told.bytes_per_second,
+    )
 
 
 class Fetch(Protocol):

@@ -20,17 +20,16 @@ from tempfile import mkdtemp
 import trio
 
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore
-from p2pgrid.chunks.download import Progress as Fetched
-from p2pgrid.chunks.wanted import Urgency
-from p2pgrid.errors import BadImage, GridError, StoreFailed
+from p2pgrid.errors import GridError, StoreFailed
 from p2pgrid.flist.convert import Converted, convert_layers, finish
 from p2pgrid.flist.directory import read_directory
-from p2pgrid.flist.fetching import Fetch, bring_blobs
+from p2pgrid.flist.fetching import Fetch, OnProgress, Progress, bring_blobs
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.fl_reader import Flist, decode_flist
 from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.opening import open_image
 from p2pgrid.flist.packing import Packer
+from p2pgrid.flist.pulls import PARTIAL_PINS, Pulls
 from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import chunk_ids
@@ -38,7 +37,6 @@ from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
 from p2pgrid.flist.unpack import remove_tree, sync_directory, tree_disk_bytes, unpack
 from p2pgrid.flist.verification import Verdict, verify_blocks
 from p2pgrid.limits.flist import PROGRESS_BYTES
-from p2pgrid.model.flist import flist_id
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short
 from p2pgrid.model.image import ImageConfig
 
@@ -52,22 +50,6 @@ PIN_UNPACKED = "unpacked"
 
 _PARTIAL = "partial-"
 _CONFIG_FILE = "config.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a long task is."""
-
-    phase: str
-    """convert, fetch or unpack."""
-    done_bytes: int
-    total_bytes: int
-    peer_count: int = 0
-    """Of a fetch: peers that send something now."""
-    bytes_per_second: int = 0
-
-
-OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +69,11 @@ class LocalFlist:
     flist_bytes: int
     pins: tuple[str, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every chunk of it is here and stays."""
+        return not PARTIAL_PINS.issuperset(self.pins)
+
 
 class FlistService:
     """Converts, fetches and unpacks. Call `recover` once before anything else."""
@@ -103,6 +90,8 @@ class FlistService:
         self._fetch = fetch
         self._directory = directory
         self._share = share or DiskShare()
+        self.pulls = Pulls(chunks, fetch, self._share)
+        """What people ask for, beside what containers need."""
         self._room = TreeRoom()
         self._making_room = trio.Lock()
         self._preparing: dict[FlistId, trio.Lock] = {}
@@ -171,16 +160,8 @@ class FlistService:
         ]
 
     async def data(self, flist: FlistId, holders: Sequence[NodeId]) -> bytes:
-        """The `.fl` file from here or from a holder; what comes is verified, and not kept.
-
-        Raises NotFound, Unreachable, BadImage.
-        """
-        if self._chunks.flist_bytes(flist) is not None:
-            return await self._chunks.get_flist(flist)
-        data = await self._fetch.fetch_flist(flist, holders)
-        if flist_id(data) != flist:
-            raise BadImage(f"flist {short(flist)} is damaged: its bytes have another hash")
-        return data
+        """The `.fl` file from here or from a holder. Raises NotFound, Unreachable, BadImage."""
+        return await self.pulls.data(flist, holders)
 
     def tree_bytes(self) -> int:
         """What unpacked trees take of the disk."""
@@ -258,28 +239,14 @@ class FlistService:
         self, flist: FlistId, holders: Sequence[NodeId], on_progress: OnProgress
     ) -> None:
         """Have the flist, room, every chunk and the tree, in this order."""
-        tree = await self._read_or_fetch(flist, holders)
+        tree = await self.pulls.bring_tree(flist, holders)
         with self._chunks.hold(await trio.to_thread.run_sync(chunk_ids, tree.root)):
             await self._make_room(flist, tree)
-            wanted = await trio.to_thread.run_sync(self._missing, tree)
-            if wanted:
-
-                def on_chunks(told: Fetched) -> None:
-                    on_progress(fetch_progress(told, tree.content_bytes))
-
-                await self._fetch.fetch_chunks(flist, wanted, holders, on_chunks, Urgency.LATER)
+            await self.pulls.bring_chunks(flist, tree, holders, on_progress)
             await self._chunks.pin(flist, PIN_UNPACKED)
         self._room.held[flist] = await trio.to_thread.run_sync(
             self._unpack, flist, tree, _throttled("unpack", on_progress)
         )
-
-    async def _read_or_fetch(self, flist: FlistId, holders: Sequence[NodeId]) -> Flist:
-        is_here = self._chunks.flist_bytes(flist) is not None
-        data = await self.data(flist, holders)
-        tree = await trio.to_thread.run_sync(decode_flist, data)
-        if not is_here:
-            await self._chunks.put_flist(flist, data)
-        return tree
 
     async def _make_room(self, flist: FlistId, tree: Flist) -> None:
         """Promise an image its room; trees that nobody uses go for it. Raises StoreFailed."""
@@ -308,10 +275,6 @@ class FlistService:
             finally:
                 for lock in locks:
                     lock.release()
-
-    def _missing(self, tree: Flist) -> list[ChunkId]:
-        """Chunks that are not here, each once, in the order in which they will be read."""
-        return [chunk for chunk in chunk_ids(tree.root) if not self._chunks.has(chunk)]
 
     def _unpack(self, flist: FlistId, tree: Flist, on_bytes: Callable[[int, int], None]) -> int:
         """Unpack beside, then take the final name: it is there whole or not at all.
@@ -350,17 +313,6 @@ class FlistService:
     def _partial(self) -> Path:
         """A new directory for work under way."""
         return Path(mkdtemp(prefix=_PARTIAL, dir=self._directory))
-
-
-def fetch_progress(told: Fetched, content_bytes: int) -> Progress:
-    """How far a fetch is, in plain bytes: a person knows the size of the image."""
-    return Progress(
-        "fetch",
-        content_bytes * told.done_count // max(1, told.wanted_count),
-        content_bytes,
-        told.peer_count,
-        told.bytes_per_second,
-    )
 
 
 def _throttled(phase: str, on_progress: OnProgress) -> Callable[[int, int], None]:

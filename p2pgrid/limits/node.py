@@ -8,3 +8,13 @@ INTRODUCTION_SECONDS = 30.0
 
 INTRODUCED_AT_ONCE = 8
 """Nodes, any of those known, whose addresses the network layer hears of when it wants more."""
+
+NEAR_HOLDERS_MAX = 8
+"""Holders of an image on the local network that are asked before all others: they fill any link,
+and a local crowd keeps nobody else from being asked."""
+
+RESUME_SECONDS = 5.0
+"""Pause before an image that a restart interrupted is pulled again; doubles with each failure."""
+
+RESUME_SECONDS_MAX = 600.0
+"""The longest such pause."""

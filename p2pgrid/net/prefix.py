@@ -43,3 +43,17 @@ def prefix_of_host(host: str) -> str:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     return str(ipaddress.ip_network((ip, _PREFIX_BITS[ip.version]), strict=False))
+
+
+def is_private_host(host: str) -> bool:
+    """Whether an IP address is one of those that every site uses for itself.
+
+    Who is connected to us from there is on our own site, and so near.
+
+    >>> [is_private_host(host) for host in ("192.168.1.7", "fe80::1%eth0", "fd00::7", "8.8.8.8")]
+    [True, True, True, False]
+    """
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_private
+    except ValueError:
+        return False

@@ -33,7 +33,14 @@ from p2pgrid.ledger.service import LedgerService
 from p2pgrid.model.ids import FarmId
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import Network
-from p2pgrid.node_parts import HoldingsTeller, ImageSource, Membership, chunks_of_flist
+from p2pgrid.node_parts import (
+    HolderSearch,
+    HoldingsTeller,
+    ImageSource,
+    Membership,
+    PulledImages,
+    chunks_of_flist,
+)
 from p2pgrid.reservation.admission import Offer
 from p2pgrid.reservation.consumer import ConsumerParts, ConsumerService
 from p2pgrid.reservation.seams import HostParts, Ledger, Machine
@@ -169,7 +176,8 @@ def _full(network: Network, data: Path, machine: FakeMachine, nursery: trio.Nurs
     chunks = MemoryChunkStore()
     flists = FlistService(chunks, ChunkExchange(network, chunks, nursery), data / "images")
     teller = HoldingsTeller(key, explorer, flists, now_ms)
-    images = ImageSource(flists, explorer, network, teller.recheck)
+    holders = HolderSearch(explorer, network)
+    images = ImageSource(flists, holders, teller.recheck)
     membership = Membership(node_of(NODE), store, explorer)
 
     def offer() -> Offer:
@@ -203,6 +211,7 @@ def _full(network: Network, data: Path, machine: FakeMachine, nursery: trio.Nurs
         ledger=ledger,
         consumer=consumer,
         flists=flists,
+        pulled=PulledImages(flists, holders, teller.recheck),
         chunks=ChunkKeeper(chunks, chunks_of_flist, lambda: GIB, lambda: GIB),
         host=host,
         containers_missing=lambda: None,
@@ -233,6 +242,7 @@ def _light(network: Network, data: Path, nursery: trio.Nursery) -> Services:
         ledger=ledger,
         consumer=consumer,
         flists=None,
+        pulled=None,
         chunks=None,
         host=None,
         containers_missing=lambda: "a light peer runs nothing",

@@ -190,3 +190,28 @@ async def test_a_light_peer_keeps_no_chunks(grid: ApiGrid, tree: Path) -> None:
         await grid.consumer.messages("/flists", {"source": f"dir:{tree}"})
     with pytest.raises(BadInput, match="light peer"):
         await grid.consumer.post("/flists/names", {"flist": "00", "name": "web"})
+
+
+async def test_what_is_here_is_pulled_at_once_and_seeded_until_it_is_stopped(
+    grid: ApiGrid, tree: Path
+) -> None:
+    made = await convert(grid, tree, name="web:1")
+    for seed in (False, True):
+        pulled = await grid.node.result("/flists/pull", {"flist": "web:1", "seed": seed})
+        assert pulled == {
+            "flist": made["flist"],
+            "content_bytes": 5,
+            "chunks": 1,
+            "fetched_bytes": 0,
+            "given_bytes": {},
+            "is_seeded": seed,
+        }
+    stop = {"flist": "web:1"}
+    assert await grid.node.post("/flists/stop-seeding", stop) == {"flist": made["flist"]}
+    with pytest.raises(NotFound, match="does not seed"):
+        await grid.node.post("/flists/stop-seeding", stop)
+    with pytest.raises(NotFound, match="no holder is known"):
+        await grid.node.result("/flists/pull", {"flist": "00" * 32, "seed": False})
+    for path in ("/flists/pull", "/flists/stop-seeding"):
+        with pytest.raises(BadInput, match="light peer"):
+            await grid.consumer.post(path, stop)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.chunks.memory import MemoryChunkStore
-from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.flist.fetching import Progress
+from p2pgrid.flist.service import FlistService
 from p2pgrid.flist.tree import chunk_ids
 from p2pgrid.flist.tree_room import DiskShare, need_of
 from p2pgrid.limits.flist import DISK_RESERVE_BYTES

@@ -9,7 +9,8 @@ import zstandard
 
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import BadImage
-from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.flist.fetching import Progress
+from p2pgrid.flist.service import FlistService
 from tests.flist.archives import (
     apply,
     device,

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.errors import BadImage
+from p2pgrid.flist.fetching import Progress
 from p2pgrid.flist.fl import TAG_CONFIG, encode_flist
 from p2pgrid.flist.fl_reader import Flist, decode_flist
 from p2pgrid.flist.image_config import STARTUP_FILE
 from p2pgrid.flist.oci_archive import Exported, write_oci_archive
-from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.flist.service import FlistService
 from p2pgrid.flist.tree import Entry
 from p2pgrid.model.flist import flist_id
 from tests.flist.archives import (

@@ -18,9 +18,10 @@ import trio
 
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import NotFound
+from p2pgrid.flist.fetching import Progress
 from p2pgrid.flist.oci_archive import write_oci_archive
 from p2pgrid.flist.reading import BlockReader
-from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.flist.service import FlistService
 from p2pgrid.flist.tree import chunk_ids, walk
 from tests.flist.archives import (
     OCI_INDEX,

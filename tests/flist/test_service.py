@@ -12,8 +12,9 @@ from p2pgrid.chunks.chunk_store import Blob
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import BadImage, NotFound, StoreFailed
 from p2pgrid.flist.blocks import encode_block
+from p2pgrid.flist.fetching import Progress
 from p2pgrid.flist.fl import encode_flist
-from p2pgrid.flist.service import PIN_CONVERTED, PIN_UNPACKED, FlistService, Image, Progress
+from p2pgrid.flist.service import PIN_CONVERTED, PIN_UNPACKED, FlistService, Image
 from p2pgrid.flist.tree import Entry
 from p2pgrid.flist.tree import directory as empty_root
 from p2pgrid.flist.tree_room import DiskShare

@@ -8,8 +8,9 @@ import pytest
 
 from p2pgrid.chunks.memory import MemoryChunkStore
 from p2pgrid.errors import BadImage, BadInput, GridError, NotFound
+from p2pgrid.flist.fetching import Progress
 from p2pgrid.flist.oci import Descriptor, Index, VerifiedStream, choose_image, parse_manifest
-from p2pgrid.flist.service import FlistService, Progress
+from p2pgrid.flist.service import FlistService
 from p2pgrid.flist.sources import KINDS, Source
 from p2pgrid.model.ids import FlistId
 from tests.flist.archives import (
