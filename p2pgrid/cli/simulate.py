@@ -8,12 +8,12 @@ import click
 
 from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_fields, print_json
 from p2pgrid.cli.simulate_ledger import fields_of_ledger
-from p2pgrid.limits.simulation import CHANGES_PER_HOUR
+from p2pgrid.limits.simulation import CHANGES_PER_HOUR, REAL_NODES_MAX
 from p2pgrid.plots.figure import check_picture
 from p2pgrid.simulation.ledger_run import LEDGER, TITLE, LedgerResult, simulate_ledger
 from p2pgrid.simulation.pictures import draw
 from p2pgrid.simulation.result import Result
-from p2pgrid.simulation.scenarios import SCENARIOS
+from p2pgrid.simulation.scenarios import MODELS, SCENARIOS
 from p2pgrid.simulation.scenarios import simulate as run_scenario
 from p2pgrid.units import format_bytes
 
@@ -56,6 +56,10 @@ _NODES = 100
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw the run to this file, .png or .svg.",
 )
+@click.option(
+    "--model", type=click.Choice(MODELS),
+    help=f"Of converge; above {REAL_NODES_MAX} nodes it is arrays that follow the same rules.",
+)  # fmt: skip
 @json_option
 def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     scenario: str,
@@ -66,6 +70,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     minutes: float | None,
     changes_per_hour: float,
     plot: Path | None,
+    model: str | None,
     as_json: bool,
 ) -> None:
     """Show how grids of many nodes behave, with faults.
@@ -77,6 +82,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     \b
     Examples:
       p2pgrid simulate converge --nodes 1000
+      p2pgrid simulate converge --nodes 100000
       p2pgrid simulate partition-heal --nodes 200 --seed 7 --json
       p2pgrid simulate silent-third --plot silent.png
       p2pgrid simulate ledger --seed 7
@@ -87,8 +93,10 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     wanted = minutes if hours is None else 60 * hours
     result: Result | LedgerResult
     if scenario == LEDGER:
-        if wanted is not None or plot is not None:
-            raise click.UsageError("a ledger takes as long as it takes, and has no picture")
+        if wanted is not None or plot is not None or model is not None:
+            raise click.UsageError(
+                "a ledger takes as long as it takes, and has no picture and no --model"
+            )
         title = f"{LEDGER}, {seeds} seeds from {seed}"
         with errors_shown(), _progress(title, is_shown=not as_json) as tell:
             result = simulate_ledger(seed, seeds=seeds, witness_count=nodes, tell=tell)
@@ -108,6 +116,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
                 minutes=wanted,
                 changes_per_hour=changes_per_hour,
                 tell=tell,
+                model=model,
             )
         if plot is not None:
             draw(result, plot)
@@ -133,6 +142,7 @@ def fields_of(result: Result) -> dict[str, str]:
     return {
         "scenario": f"{result.scenario}, {result.nodes} nodes, {result.minutes:g} min of changes, "
         f"seed {result.seed}",
+        "model": _MODELS[result.model],
         "load": f"{result.changes_per_hour:g} changes an hour of each node",
         "records": f"{result.records}; {result.reached_permille / 10:.1f} % of deliveries made",
         "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
@@ -145,6 +155,12 @@ def fields_of(result: Result) -> dict[str, str]:
         f"{format_bytes(result.memory_bytes)}",
         "digest": result.digest,
     }
+
+
+_MODELS = {
+    "cores": "cores, the program's own",
+    "arrays": "arrays, which follow the rules of the cores",
+}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Sizes and rates of simulated grids."""
 
 REAL_NODES_MAX = 5_000
-"""Above, `converge` runs as columns: each real node holds a view of everybody."""
+"""Above, `converge` runs as arrays: each real node holds a view of everybody."""
 
 LATENCY_MEDIAN_SECONDS = 0.040
 """One way, of a lognormal distribution like those between machines of the Internet."""
@@ -78,3 +78,18 @@ IN_FLIGHT_SECONDS = 10.0
 
 SETTLE_SECONDS = 5.0
 """Before anything is measured: routers choose their providers."""
+
+ARRAY_NODES_MAX = 200_000
+"""Of a grid of arrays: 1.2 MB for each of the records under way, at 100,000 nodes."""
+
+ARRAY_SLOTS_MIN = 64
+"""Records under way at once that there is place for at first; it doubles."""
+
+ARRAY_REACH_SECONDS_MAX = 200
+"""Until a record is somewhere; what takes longer is counted as that."""
+
+ARRAY_LINGER_SECONDS = 3.0
+"""After everybody has a record: announcements and pushes of it are under way for so long."""
+
+ARRAY_MINUTES = 0.5
+"""For how long records change in a grid of arrays, unless told otherwise: 800 records a run."""

@@ -28,7 +28,7 @@ class Result:
     changes_per_hour: float
     """Of each node, on average, during that time."""
     model: str
-    """`cores`: the program's own; `columns`: arrays that follow the same rules."""
+    """`cores`: the program's own; `arrays`: many nodes at once by the same rules."""
     records: int
     """Published while measured."""
     reach_seconds: tuple[float, float, float]

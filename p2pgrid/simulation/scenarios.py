@@ -11,6 +11,7 @@ from p2pgrid.errors import BadInput
 from p2pgrid.explorer.records import QUOTAS
 from p2pgrid.explorer.shelf import Quota
 from p2pgrid.limits import simulation as limits
+from p2pgrid.simulation import array_run
 from p2pgrid.simulation.liars import Equivocating, Flooding, Liar, Poisoning, Silent, Stale
 from p2pgrid.simulation.node import Exchange, Node
 from p2pgrid.simulation.result import Result, curve_of, percentiles
@@ -19,6 +20,8 @@ from p2pgrid.simulation.world import Setting, World
 from p2pgrid.wire.kinds import RecordKind
 
 Grid = type[World]
+MODELS = ("cores", "arrays")
+"""The program's own cores, or arrays that follow the same rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,9 @@ def simulate(  # noqa: PLR0913 - one for each option of the command
     changes_per_hour: float = limits.CHANGES_PER_HOUR,
     tell: Callable[[float], None] = lambda _share: None,
     grid: Grid = World,
+    model: str | None = None,
 ) -> Result:
-    """Run a scenario with the program's own cores.
+    """Run a scenario, with the program's own cores unless there are too many nodes for that.
 
     Args:
         name: one of SCENARIOS.
@@ -51,15 +55,22 @@ def simulate(  # noqa: PLR0913 - one for each option of the command
         changes_per_hour: of each node, on average.
         tell: called with the share that is done.
         grid: the rules of the grid; tests break one.
+        model: one of MODELS; None: arrays for `converge` of more than REAL_NODES_MAX nodes.
 
     Raises:
         BadInput: there is no such scenario, or it is too large.
     """
     if name not in SCENARIOS:
         raise BadInput(f"no scenario {name}; there are: {', '.join(SCENARIOS)}")
-    if not limits.NODES_MIN <= nodes <= limits.REAL_NODES_MAX:
-        raise BadInput(f"{name} takes {limits.NODES_MIN} to {limits.REAL_NODES_MAX} nodes")
     scenario = SCENARIOS[name]
+    if _is_of_arrays(name, nodes, model):
+        return array_run.converge(
+            nodes=nodes,
+            seed=seed,
+            minutes=limits.ARRAY_MINUTES if minutes is None else minutes,
+            changes_per_hour=changes_per_hour,
+            tell=tell,
+        )
     minutes = scenario.minutes if minutes is None else minutes
     setting = Setting(nodes=nodes, seed=seed, changes_per_hour=changes_per_hour)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -69,6 +80,17 @@ def simulate(  # noqa: PLR0913 - one for each option of the command
     result.wall_seconds = time.perf_counter() - wall
     result.cpu_seconds = time.process_time() - cpu
     return result
+
+
+def _is_of_arrays(name: str, nodes: int, model: str | None) -> bool:
+    """Whether to use the model of arrays. Raises BadInput: it is not there, or too small."""
+    if name != "converge" and model == "arrays":
+        raise BadInput(f"{name} runs with the program's cores only")
+    has_arrays = name == "converge" and model != "cores"
+    nodes_max = limits.ARRAY_NODES_MAX if has_arrays else limits.REAL_NODES_MAX
+    if not limits.NODES_MIN <= nodes <= nodes_max:
+        raise BadInput(f"{name} takes {limits.NODES_MIN} to {nodes_max} nodes")
+    return has_arrays and (model == "arrays" or nodes > limits.REAL_NODES_MAX)
 
 
 @contextmanager
