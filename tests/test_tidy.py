@@ -33,7 +33,6 @@ TEXT_SUFFIXES = {"", ".py", ".md", ".toml", ".cddl", ".json", ".hex", ".service"
 TESTED_ELSEWHERE = {
     "api/services.py": "api/test_app.py",
     "cli/demo*.py": "integration/test_demo.py",
-    "cli/ledger.py": "integration/test_commands.py",
     "cli/simulate_ledger.py": "cli/test_simulate.py",
     "flist/convert.py": "flist/test_sources.py",
     "flist/database.py": "flist/test_hostile_flists.py",

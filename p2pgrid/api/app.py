@@ -60,6 +60,7 @@ def make_app(services: Services) -> Starlette:
     posts: dict[str, _Handler] = {
         "/farms": grid.create_farm,
         "/payments": money.pay,
+        "/ledger/verify": money.verify,
         "/flists": flists.convert,
         "/flists/verify": flists.verify,
         "/flists/blobs": flists.blobs,

@@ -1,6 +1,7 @@
 """Accounts, payments and the ledger, over the control API."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import trio
@@ -9,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from p2pgrid import keys
-from p2pgrid.api.answers import json_answer
+from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
 from p2pgrid.api.documents import format_time, to_json
-from p2pgrid.api.fields import Fields, account_key, read_body, read_query, shown
+from p2pgrid.api.fields import Fields, Json, account_key, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.ledger.service import LedgerService
 from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
 from p2pgrid.limits.wire import INTEGER_MAX
@@ -101,6 +103,18 @@ class MoneyRoutes:
     async def evidence(self, _: Request) -> Response:
         """Proofs of double signing."""
         return json_answer(await self._services.ledger.evidence())
+
+    async def verify(self, _: Request) -> Response:
+        """Recompute the ledger from the stored records."""
+        ledger = self._services.ledger
+        if not isinstance(ledger, LedgerService):
+            raise BadInput("a light peer stores no ledger; ask a full node to verify its own")
+
+        async def work(on_progress: OnProgress) -> Json:
+            found = await ledger.verify(lambda done, total: on_progress("batches", done, total))
+            return {**asdict(found), "is_sound": found.is_sound}
+
+        return ProgressAnswer(work)
 
     def _named(self, text: str) -> AccountId:
         """The account that a person means: the name of a wallet, an address, or 64 hex digits."""

@@ -7,6 +7,7 @@ from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
     EXIT_STATUS,
     errors_shown,
+    follow,
     json_option,
     print_fields,
     print_json,
@@ -23,6 +24,7 @@ def ledger() -> None:
     Examples:
       p2pgrid ledger status
       p2pgrid ledger evidence
+      p2pgrid ledger verify
     """
 
 
@@ -66,15 +68,22 @@ def status(client: NodeClient, as_json: bool) -> None:
 def evidence(client: NodeClient, as_json: bool) -> None:
     """List proofs that an account or a witness signed two things for one slot.
 
+    Slots with two certificates, if there are any, are named first; status --json has them.
+
     \b
     Examples:
       p2pgrid ledger evidence
     """
     with errors_shown():
         found = client.get("/ledger/evidence")
+        alarms = client.get("/ledger")["alarms"]
     if as_json:
         print_json(*found)
         return
+    for alarm in alarms:
+        click.echo(f"ALARM: slot {alarm['slot']} has two certificates, and witnesses vote no more:")
+        for operation in alarm["operations"]:
+            click.echo(f"  operation {operation}")
     rows = [
         {
             "culprit": one["culprit"][:16],
@@ -86,3 +95,35 @@ def evidence(client: NodeClient, as_json: bool) -> None:
         for one in found
     ]
     print_table(rows, empty="nobody was caught")
+
+
+@ledger.command("verify", epilog=EXIT_STATUS)
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> None:
+    """Recompute everything from the records that this node stores, and say what was checked.
+
+    Every signature is checked again, and every balance added up anew from the genesis
+    record. Fails when anything is not as it should be.
+
+    \b
+    Examples:
+      p2pgrid ledger verify
+      p2pgrid ledger verify --json | jq .is_sound
+    """
+    client: NodeClient = ctx.obj
+    with errors_shown():
+        found = follow(
+            client.stream("/ledger/verify", {}), as_json=as_json, afterwards="p2pgrid ledger status"
+        )
+    if as_json:
+        print_json(found)
+    else:
+        for check in found["checks"]:
+            verdict = f"WRONG {check['wrong']}" if check["wrong"] else "ok"
+            click.echo(f"{verdict:9} {check['count']:8}  {check['rule']}")
+            for finding in check["findings"]:
+                click.echo(f"{'':19} {finding}")
+        click.echo("everything holds" if found["is_sound"] else "something does NOT hold")
+    if not found["is_sound"]:
+        ctx.exit(1)

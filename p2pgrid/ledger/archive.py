@@ -210,7 +210,15 @@ class Archive:
             if self.unwanted:  # a proof against who was a nobody may count from now on
                 for account in named_accounts(operation):
                     self.unwanted.discard(evidence_id(account))
+        was_alarmed = self.state.is_alarmed
         self.state.add(operations)
+        if self.state.is_alarmed and not was_alarmed:
+            slot = self.state.alarms[0].slot
+            log.error(
+                "ALARM: slot %s has two certificates, so a third of the witnesses cheat; "
+                "no witness votes any more; see: p2pgrid ledger evidence",
+                slot.hex(),
+            )
 
     def _note(self, identity: bytes) -> None:
         if self.ids.add(identity):

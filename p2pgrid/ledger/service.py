@@ -17,6 +17,7 @@ from nacl.signing import SigningKey
 from p2pgrid.errors import StoreFailed, Unreachable
 from p2pgrid.ledger import answers
 from p2pgrid.ledger.archive import Archive
+from p2pgrid.ledger.audit import AuditReport
 from p2pgrid.ledger.ballot import Ballot
 from p2pgrid.ledger.certificate import Verified
 from p2pgrid.ledger.evidence import evidence_id
@@ -26,6 +27,7 @@ from p2pgrid.ledger.quorum import Quorum
 from p2pgrid.ledger.replication import Replication
 from p2pgrid.ledger.spending import Spending, Standing
 from p2pgrid.ledger.state import Escrow
+from p2pgrid.ledger.verification import OnCount, verify_ledger
 from p2pgrid.ledger.views import (
     AccountView,
     EvidenceView,
@@ -72,6 +74,7 @@ class LedgerService:
         random: Random,
     ) -> None:
         self._network = network
+        self._store = store
         self._archive = Archive(genesis, store, network.id, now_ms)
         self._replication = Replication(network, self._archive, self._admitted, random=random)
         self._ballot = Ballot(
@@ -200,6 +203,10 @@ class LedgerService:
             alarms=state.alarms,
             is_caught_up=self._replication.caught_up.is_set(),
         )
+
+    async def verify(self, on_progress: OnCount) -> AuditReport:
+        """Recompute everything from the stored records; hears (batches, of batches)."""
+        return await verify_ledger(self._archive, self._store, on_progress)
 
     # --- what the parts need of each other --------------------------------------------------------
 

@@ -125,3 +125,16 @@ HISTORY_ENTRIES_MAX = 500
 
 GENESIS_BYTES_MAX = 1 * MIB
 """A genesis file: 20,000 first balances."""
+
+AUDIT_BATCHES_AT_ONCE = 64
+"""Batches that an audit checks in one go in a thread: up to a second of work between two signs
+of progress."""
+
+AUDIT_FINDINGS_MAX = 20
+"""What is told of each rule that does not hold; where there are more, the number says so."""
+
+AUDIT_ROUNDS_MAX = 20
+"""How often an audit looks again for what was certified meanwhile, before it compares."""
+
+AUDIT_SETTLE_SECONDS = 0.1
+"""Between two such looks: a batch counts in memory while its write is under way."""

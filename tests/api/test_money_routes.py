@@ -179,3 +179,14 @@ async def test_a_wallet_that_was_used_on_another_machine_pays_only_when_told_so(
     with pytest.raises(SignedElsewhere):
         await here.post("/payments", pay)
     assert (await here.get("/accounts/savings"))["sequence"] == 4
+
+
+async def test_a_ledger_is_verified_where_it_is_stored(grid: ApiGrid) -> None:
+    await grid.consumer.post("/payments", {"account": "node", "amount": 17})
+    found = await grid.node.result("/ledger/verify", {})
+
+    assert found["is_sound"]
+    assert found["supply"] == BALANCE
+    assert found["checks"][1]["count"] == 1
+    with pytest.raises(BadInput, match="light peer"):
+        await grid.consumer.result("/ledger/verify", {})

@@ -61,6 +61,7 @@ def test_money_is_sent_and_told(grid: LiveGrid) -> None:
     assert "node" in p2pgrid(data, "wallet", "list", check=True).stdout
     status = json.loads(p2pgrid(data, "ledger", "status", "--json", check=True).stdout)
     assert status["in_accounts"] + status["in_escrow"] + status["burnt"] == 1000 * TFT
+    assert "everything holds" in p2pgrid(grid.nodes[0].data, "ledger", "verify", check=True).stdout
 
 
 def test_a_second_wallet_holds_and_sends(grid: LiveGrid) -> None:

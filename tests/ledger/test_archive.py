@@ -107,14 +107,18 @@ def test_what_was_signed_and_cannot_be_read_stops_the_start() -> None:
         opened(store)
 
 
-def test_two_certificates_in_one_slot_convict_and_halt_also_after_a_restart() -> None:
+def test_two_certificates_in_one_slot_convict_and_halt_also_after_a_restart(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     store = MemoryStore()
     archive = opened(store)
     names = witness_names(4)
     chain = Chain(GENESIS, "alice")
     assert archive.admit(batch_of(chain.fork(pay("bob", 1)), signers=names[:3])) == []
+    assert "ALARM" not in caplog.text
     evidence = archive.admit(batch_of(chain.fork(pay("bob", 2)), signers=names[1:]))
 
+    assert caplog.text.count("ALARM: slot") == 1
     assert {one.culprit for one in evidence} == {NodeId(node_of(name)) for name in names[1:3]}
     for one in (archive, opened(store)):
         assert one.state.is_alarmed
