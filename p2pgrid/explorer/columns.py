@@ -6,7 +6,7 @@ columns of the farms, so that its change costs no visit of all its nodes. What d
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
+from operator import attrgetter
 from typing import cast
 
 import numpy as np
@@ -43,6 +43,9 @@ _FARM_COLUMNS = {
     "farm": _ID, "time_ms": np.int64, "members_ms": np.int64, "is_contradicted": np.bool_,
     "ranges": np.int32, **_PLACE,
 }  # fmt: skip
+
+_CELLS = {kind: tuple(f"{kind}_{name}" for name in RESOURCES) for kind in ("total", "left", "free")}
+_amounts = attrgetter(*RESOURCES)
 
 Column = NDArray[np.generic]
 
@@ -298,4 +301,4 @@ def _gpu_text(said: NodeAnnouncement) -> str:
 
 
 def _cells(column: str, capacity: Capacity) -> dict[str, int]:
-    return dict(zip((f"{column}_{name}" for name in RESOURCES), astuple(capacity), strict=True))
+    return dict(zip(_CELLS[column], _amounts(capacity), strict=True))

@@ -45,17 +45,26 @@ class FreshColumns:
 
     def now(self) -> NodeColumns:
         """The columns, brought up to date."""
-        for farm in self._changed_farms:
-            self._columns.put_farm(
-                farm, self._record(FarmRecord, farm), self._record(FarmMembers, farm)
-            )
-        for node in self._changed_nodes:
-            self._columns.put_node(
-                node, self._record(NodeAnnouncement, node), self._record(CapacityUpdate, node)
-            )
-        self._changed_farms.clear()
-        self._changed_nodes.clear()
+        self.bring(len(self._changed_farms) + len(self._changed_nodes))
         return self._columns
+
+    def bring(self, most: int) -> bool:
+        """Bring some of what changed up to date; whether there is more.
+
+        After a start that is the whole grid: whoever asks for others brings it by the slice.
+        """
+        for _ in range(most):
+            if self._changed_farms:
+                farm, _ = self._changed_farms.popitem()
+                said, members = self._record(FarmRecord, farm), self._record(FarmMembers, farm)
+                self._columns.put_farm(farm, said, members)
+            elif self._changed_nodes:
+                node, _ = self._changed_nodes.popitem()
+                announced = self._record(NodeAnnouncement, node)
+                self._columns.put_node(node, announced, self._record(CapacityUpdate, node))
+            else:
+                return False
+        return bool(self._changed_farms or self._changed_nodes)
 
     def _record(self, cls: type[_R], author: bytes) -> _R | None:
         signed = self._registers.get(RegisterKey(kind_of(cls), author, b""))

@@ -39,6 +39,7 @@ from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import CURSOR_TRUST_MS
 from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
+    COLUMNS_SLICE,
     EXPIRY_SECONDS,
     FARM_MEMBERS_BYTES_MAX,
     PULL_BACK_OFF_MS_MIN,
@@ -344,6 +345,10 @@ class ExplorerService:
         if isinstance(query.question, Submit):
             await self._take_submitted(query.question.envelope)
             return encode(Page())
+        is_behind = True  # after a start by the whole grid
+        while is_behind:
+            await trio.lowlevel.checkpoint()
+            is_behind = self.view.columns.bring(COLUMNS_SLICE)
         return encode(page_of(self.view, query.question, query.skip, self._now_ms()))
 
     async def _take_submitted(self, envelope: bytes) -> None:

@@ -122,7 +122,7 @@ class View:
         self._crowded_orphans: OrderedDict[RegisterKey, bytes] = OrderedDict()
         """Ids of orphans that made room: wanted again when what gives them sense comes."""
         self._holders: dict[FlistId, set[NodeId]] = {}
-        self._columns = FreshColumns(self._registers, self.contradictions)
+        self.columns = FreshColumns(self._registers, self.contradictions)
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class View:
     def _keep_proof(self, key: RegisterKey, proof: Contradiction) -> bool:
         is_kept = self.contradictions.add(key, proof)
         if is_kept:
-            self._columns.note_proof(key.author)
+            self.columns.note_proof(key.author)
         return is_kept
 
     def expire(self, now_ms: TimestampMs) -> tuple[RegisterKey, ...]:
@@ -226,7 +226,7 @@ class View:
         self.arrivals.append(signed.id)
         self.unwanted.discard(signed.id)
         self._key_of[signed.id] = key
-        self._columns.note_record(key)
+        self.columns.note_record(key)
         weight, shelf = memory_bytes_of(signed), self._shelves[key.kind]
         weighs_the_same = replaced is not None and memory_bytes_of(replaced) == weight
         if not (weighs_the_same and shelf.quota.incumbents_stay):
@@ -244,7 +244,7 @@ class View:
         if signed is not None:
             self._shelves[key.kind].remove(key)
             if self.contradictions.drop(key):
-                self._columns.note_proof(key.author)
+                self.columns.note_proof(key.author)
             self._tell_dependents(key, is_orphan=True)
         return signed
 
@@ -255,7 +255,7 @@ class View:
             return None
         self.ids.discard(signed.id)
         del self._key_of[signed.id]
-        self._columns.note_record(key)
+        self.columns.note_record(key)
         if isinstance(signed.record, Holdings):
             for flist in signed.record.flists:
                 self._holders.get(flist, set()).discard(signed.record.node)
@@ -316,7 +316,7 @@ class View:
 
     def rows(self, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR) -> Rows:
         """All nodes in columns, for questions that `NodeFilter` cannot put; for use at once."""
-        return Rows(self._columns.now(), now_ms, round_trips)
+        return Rows(self.columns.now(), now_ms, round_trips)
 
     def node(
         self, node: NodeId, *, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR

@@ -34,6 +34,7 @@ from p2pgrid.gridproxy.numbers import id_column
 from p2pgrid.gridproxy.places import Budgets, Places
 from p2pgrid.gridproxy.routes import Grid, answer, needs_ledger
 from p2pgrid.ledger.service import LedgerService
+from p2pgrid.limits.explorer import COLUMNS_SLICE
 from p2pgrid.limits.gridproxy import (
     HTTP_BACKLOG,
     HTTP_HEAD_BYTES_MAX,
@@ -215,6 +216,10 @@ class GridProxyService:
             after = {"retry-after": str(int(wait_seconds) + 1)}
             return error_answer(429, "too much was asked for; ask again later", after)
         path, _, query = request.target.decode("ascii", "replace").partition("?")
+        is_behind = True  # after a start by the whole grid
+        while is_behind:
+            await trio.lowlevel.checkpoint()
+            is_behind = self._facts.view().columns.bring(COLUMNS_SLICE)
         if needs_ledger(path):
             await self._refresh_ledger()
         started = time.thread_time()

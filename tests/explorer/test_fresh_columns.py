@@ -25,6 +25,17 @@ def test_what_changed_is_in_the_columns_when_they_are_asked_for() -> None:
     assert len(columns.now()) == 0
 
 
+def test_a_whole_grid_is_brought_by_the_slice() -> None:
+    registers: Registers[ExplorerRecord] = Registers()
+    columns = FreshColumns(registers, Contradictions())
+    assert not columns.bring(1)
+    for signed in (announced(1), announced(2), farm_record()):
+        registers.put(register_key(signed), signed)
+        columns.note_record(register_key(signed))
+    assert [columns.bring(2), columns.bring(2)] == [True, False]
+    assert len(columns.now()) == 2
+
+
 def test_a_proof_marks_the_node_and_the_farm_of_its_author() -> None:
     registers: Registers[ExplorerRecord] = Registers()
     proofs = Contradictions()

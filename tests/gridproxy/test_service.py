@@ -224,6 +224,35 @@ async def test_a_fault_of_ours_costs_one_answer(caplog: pytest.LogCaptureFixture
         assert "a fault" not in told.text
 
 
+async def test_after_a_start_the_grid_is_brought_into_columns_by_the_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is first to ask must not hold up everybody else for seconds."""
+    monkeypatch.setattr(service, "COLUMNS_SLICE", 1)
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    told, brought_at = facts(Ledger()), list[int]()
+    columns = told.view().columns
+    bring = columns.bring
+
+    def noted(most: int) -> bool:
+        brought_at.append(turns)
+        return bring(most)
+
+    monkeypatch.setattr(columns, "bring", noted)
+    async with served(told) as port, client(port) as asking, trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        assert len((await asking.get("/nodes")).json()) == len(NODES)
+        nursery.cancel_scope.cancel()
+    assert len(set(brought_at)) > len(NODES)
+
+
 async def test_contracts_and_twins_are_read_now_and_then() -> None:
     ledger, now = Ledger(), NOW
     async with served(facts(ledger, now_ms=lambda: now)) as port, client(port) as asking:
