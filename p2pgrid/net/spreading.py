@@ -16,7 +16,6 @@ Rules:
  4. Every queue is bounded; what falls out comes by reconciling.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
@@ -24,21 +23,19 @@ from random import Random
 
 from p2pgrid.limits.net import GOSSIP_PEER_BURST_MESSAGES, GOSSIP_PEER_PER_SECOND_MAX
 from p2pgrid.limits.spreading import (
-    GOSSIP_ANNOUNCE_SECONDS,
     GOSSIP_BATCH_BYTES_MAX,
     GOSSIP_FLUSH_SECONDS,
     GOSSIP_GIVEN_BURST_BYTES,
     GOSSIP_GIVEN_BYTES_PER_SECOND,
-    GOSSIP_KEPT_BYTES_MAX,
     GOSSIP_LISTENERS_MAX,
     GOSSIP_PENDING_BYTES_MAX,
     GOSSIP_PROMOTION_SECONDS,
     GOSSIP_PROVIDERS_WANTED,
-    GOSSIP_SEEN_MAX,
-    GOSSIP_SEEN_SECONDS,
 )
 from p2pgrid.model.ids import NodeId
+from p2pgrid.net.heard import Heard
 from p2pgrid.net.network import Verdict
+from p2pgrid.net.news import News
 from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.spread_messages import (
     Announce,
@@ -85,20 +82,20 @@ class _Peer:
         "flush_at",
         "flushed_at",
         "give_pace",
-        "is_listener",
         "is_provider",
+        "mark",
         "pace",
         "pending",
         "pending_bytes",
         "topics",
     )
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, mark: int, now: float) -> None:
+        self.mark = mark
+        """The bit that stands for it where sets of peers are numbers."""
         self.topics: frozenset[str] = frozenset()
         self.is_provider = False
         """It pushes to us: we asked it to."""
-        self.is_listener = False
-        """We push to it: it asked us to."""
         self.first_at = now
         """When it last brought something first."""
         self.pending: dict[bytes, Item] = {}
@@ -121,13 +118,17 @@ class Router:
         self._random = random
         self._topics = frozenset(topics)
         self._peers: dict[NodeId, _Peer] = {}
-        self._seen: dict[bytes, float] = {}
-        self._kept: OrderedDict[bytes, Item] = OrderedDict()
-        self._kept_bytes = 0
-        self._news: list[tuple[bytes, str, list[NodeId]]] = []
-        """Ids to announce, with the topic and those who need not be told."""
-        self._knowers: dict[bytes, list[NodeId]] = {}
-        self._announce_at = inf
+        self._marks: dict[NodeId, int] = {}
+        self._listeners: dict[NodeId, _Peer] = {}
+        """To whom we push: they asked us to."""
+        self._hearers: dict[str, int] = {}
+        """The marks of those who hear a topic, found when asked for."""
+        self._heard = Heard()
+        self._news = News()
+        self._last_push: Push | None = None
+        """Of one item alone: mostly the next peer gets the same."""
+        self.wake_at = inf
+        """When `tick` is wanted next, or before it; inf for never."""
         self._flush_at = inf
         """The earliest `flush_at` of all peers, or before it."""
         self._wanted = Wanted()
@@ -138,18 +139,13 @@ class Router:
         """How many ids were announced and have not come."""
         return len(self._wanted)
 
-    @property
-    def wake_at(self) -> float:
-        """When `tick` is wanted next, or before it; inf for never."""
-        return min(self._wanted.due_at, self._flush_at, self._announce_at)
-
     def providers(self) -> tuple[NodeId, ...]:
         """Who pushes to us, as far as we asked."""
         return tuple(name for name, peer in self._peers.items() if peer.is_provider)
 
     def listeners(self) -> tuple[NodeId, ...]:
         """To whom we push what is new."""
-        return tuple(name for name, peer in self._peers.items() if peer.is_listener)
+        return tuple(self._listeners)
 
     def subscribe(self, topic: str) -> list[Effect]:
         """Hear of a topic from now on."""
@@ -159,7 +155,10 @@ class Router:
 
     def peer_up(self, name: NodeId, now: float) -> list[Effect]:
         """A peer can be sent messages from now on."""
-        self._peers[name] = _Peer(now)
+        self._lose(name)
+        used = sum(self._marks.values())
+        mark = self._marks[name] = ~used & (used + 1)  # the lowest bit that is free
+        self._peers[name] = _Peer(mark, now)
         return self.greet(name) + self._fill(now)
 
     def greet(self, name: NodeId) -> list[Effect]:
@@ -171,19 +170,26 @@ class Router:
 
     def peer_down(self, name: NodeId, now: float) -> list[Effect]:
         """A peer is gone."""
-        self._peers.pop(name, None)
+        self._lose(name)
         return self._fill(now)
+
+    def _lose(self, name: NodeId) -> None:
+        peer = self._peers.pop(name, None)
+        if peer is not None:
+            self._news.lose(self._marks.pop(name))
+            self._listeners.pop(name, None)
+            self._hearers.clear()
 
     def publish(self, topic: str, data: bytes, now: float) -> list[Effect]:
         """Push an item of our own to every peer that listens to its topic."""
         item = Item(topic, data)
         name = item_id(item)
-        self._remember(name, now)
-        self._keep(name, item)
-        told = [peer for peer, one in self._peers.items() if topic in one.topics]
-        self._tell_later(name, topic, [*told], now)  # to those who have not said yet what they hear
+        if name not in self._heard.items:
+            self._heard.add(name, item, now)
+        told = self._hearers_of(topic)
+        self._tell_later(name, topic, told, now)  # to those who have not said yet what they hear
         push = Push((item,))
-        return [Send(peer, push) for peer in told]
+        return [Send(peer, push) for peer, mark in self._marks.items() if mark & told]
 
     def receive(
         self, name: NodeId, message: SpreadMessage, judge: Judge, now: float
@@ -193,18 +199,20 @@ class Router:
         if peer is None:
             return []
         match message:
-            case Announce(ids):
-                self._hear(name, ids, now)
-            case Push(items):
-                return self._take(name, peer, items, judge, now)
-            case Pull(ids):
-                return self._give(name, peer, ids, now)
+            case Announce():
+                self._hear(name, peer.mark, message.ids, now)
+            case Push():
+                return self._take(name, peer, message, judge, now)
+            case Pull():
+                return self._give(name, peer, message.ids, now)
             case Graft():
-                peer.is_listener = peer.is_listener or self._has_place_for_listener()
+                if len(self._listeners) < GOSSIP_LISTENERS_MAX:
+                    self._listeners[name] = peer
             case Prune():
-                peer.is_listener = False
-            case Topics(names):
-                peer.topics = frozenset(names)
+                self._listeners.pop(name, None)
+            case Topics():
+                peer.topics = frozenset(message.names)
+                self._hearers.clear()
         return []
 
     def tick(self, now: float) -> list[Effect]:
@@ -215,24 +223,27 @@ class Router:
                 if peer.flush_at <= now:
                     effects += self._flush(name, peer, now)
             self._flush_at = min((peer.flush_at for peer in self._peers.values()), default=inf)
-        if self._announce_at <= now:
+        if self._news.due_at <= now:
             effects += self._announce()
         if self._wanted.due_at <= now:
             effects += self._pull(now)
-        self._forget(now)
+        self._heard.forget(now)
+        self.wake_at = min(self._wanted.due_at, self._flush_at, self._news.due_at)
         return effects
 
     # --- items that come --------------------------------------------------------------------------
 
     def _take(
-        self, name: NodeId, peer: _Peer, items: tuple[Item, ...], judge: Judge, now: float
+        self, name: NodeId, peer: _Peer, push: Push, judge: Judge, now: float
     ) -> list[Effect]:
         effects: list[Effect] = []
-        for item in items:
+        heard = self._heard
+        for item in push.items:
             key = item_id(item)
-            peer.pending_bytes -= len(item.data) if peer.pending.pop(key, None) else 0
-            if key in self._seen:
-                self._note_knower(key, name)
+            if peer.pending and peer.pending.pop(key, None) is not None:
+                peer.pending_bytes -= len(item.data)
+            if key in heard.items:
+                self._news.note_knower(key, peer.mark)
                 continue
             if item.topic not in self._topics or not peer.pace.take(now):
                 continue
@@ -240,52 +251,68 @@ class Router:
             if verdict is Verdict.REJECT:
                 effects.append(Blame(name))
                 break
-            self._remember(key, now)
             wanted = self._wanted.fulfil(key)
+            heard.add(key, item if verdict is Verdict.ACCEPT else None, now)
             if verdict is Verdict.ACCEPT:
                 peer.first_at = now
                 if wanted is not None and wanted.is_pulled:
                     effects += self._promote(name, peer, now)
-                self._keep(key, item)
-                effects += self._pass_on(name, key, item, wanted, now)
+                if len(push.items) == 1:
+                    self._last_push = push
+                effects += self._pass_on(peer, key, item, wanted, now)
         return effects
 
     def _pass_on(
-        self, source: NodeId, key: bytes, item: Item, wanted: Wish | None, now: float
+        self, source: _Peer, key: bytes, item: Item, wanted: Wish | None, now: float
     ) -> list[Effect]:
-        knowers = [source, *(wanted.announcers if wanted is not None else ())]
+        knowers = source.mark
+        if wanted is not None:
+            for announcer in wanted.announcers:
+                knowers |= self._marks.get(announcer, 0)
         effects: list[Effect] = []
-        for name, peer in self._peers.items():
-            is_to_hear = peer.is_listener and item.topic in peer.topics and name not in knowers
-            if is_to_hear and _has_room(peer, item):  # else it is told the id, and pulls
+        wanting = self._hearers_of(item.topic) & ~knowers
+        for name, peer in self._listeners.items():
+            if peer.mark & wanting and _has_room(peer, item):  # else it is told the id, and pulls
                 effects += self._push(name, peer, key, item, now)
-                knowers.append(name)
+                knowers |= peer.mark
         self._tell_later(key, item.topic, knowers, now)
         return effects
 
-    def _tell_later(self, key: bytes, topic: str, knowers: list[NodeId], now: float) -> None:
-        self._news.append((key, topic, knowers))
-        self._knowers[key] = knowers
-        self._announce_at = min(self._announce_at, now + GOSSIP_ANNOUNCE_SECONDS)
+    def _tell_later(self, key: bytes, topic: str, knowers: int, now: float) -> None:
+        self._news.add(key, topic, knowers, now)
+        self.wake_at = min(self.wake_at, self._news.due_at)
 
-    def _note_knower(self, key: bytes, name: NodeId) -> None:
-        knowers = self._knowers.get(key)
-        if knowers is not None and name not in knowers:
-            knowers.append(name)
+    def _hearers_of(self, topic: str) -> int:
+        """Their marks."""
+        hearers = self._hearers.get(topic)
+        if hearers is None:
+            hearers = sum(one.mark for one in self._peers.values() if topic in one.topics)
+            self._hearers[topic] = hearers
+        return hearers
 
     def _push(self, name: NodeId, peer: _Peer, key: bytes, item: Item, now: float) -> list[Effect]:
         """Queue for a peer; at once when nothing was sent to it lately."""
+        is_idle = peer.flushed_at + GOSSIP_FLUSH_SECONDS <= now
+        if is_idle and not peer.pending:
+            peer.flushed_at = now
+            return [Send(name, self._alone(item))]
         if not _has_room(peer, item):
             return []
         if key not in peer.pending:
             peer.pending[key] = item
             peer.pending_bytes += len(item.data)
-        is_idle = peer.flushed_at + GOSSIP_FLUSH_SECONDS <= now
         if is_idle or peer.pending_bytes >= GOSSIP_BATCH_BYTES_MAX:
             return self._flush(name, peer, now)
         peer.flush_at = min(peer.flush_at, peer.flushed_at + GOSSIP_FLUSH_SECONDS)
         self._flush_at = min(self._flush_at, peer.flush_at)
+        self.wake_at = min(self.wake_at, self._flush_at)
         return []
+
+    def _alone(self, item: Item) -> Push:
+        push = self._last_push
+        if push is None or push.items[0] is not item:
+            push = self._last_push = Push((item,))
+        return push
 
     def _flush(self, name: NodeId, peer: _Peer, now: float) -> list[Effect]:
         items = tuple(peer.pending.values())
@@ -298,28 +325,22 @@ class Router:
     # --- ids --------------------------------------------------------------------------------------
 
     def _announce(self) -> list[Effect]:
-        news, self._news, self._knowers = self._news, [], {}
-        self._announce_at = inf
         effects: list[Effect] = []
         told: dict[tuple[bytes, ...], list[Announce]] = {}
-        for name, peer in self._peers.items():
-            topics = peer.topics
-            ids = tuple(
-                [key for key, topic, knowers in news if topic in topics and name not in knowers]
-            )
-            if ids:  # most peers are told the same
-                messages = told.get(ids)
-                if messages is None:
-                    messages = told[ids] = [Announce(part) for part in parts_of(ids)]
-                effects += [Send(name, message) for message in messages]
+        for name, ids in self._news.take(self._marks, self._hearers_of):
+            messages = told.get(ids)
+            if messages is None:  # most peers are told the same
+                messages = told[ids] = [Announce(part) for part in parts_of(ids)]
+            effects += [Send(name, message) for message in messages]
         return effects
 
-    def _hear(self, name: NodeId, ids: tuple[bytes, ...], now: float) -> None:
+    def _hear(self, name: NodeId, mark: int, ids: tuple[bytes, ...], now: float) -> None:
         for key in ids:
-            if key in self._seen:
-                self._note_knower(key, name)
+            if key in self._heard.items:
+                self._news.note_knower(key, mark)
             else:
                 self._wanted.hear(key, name, now)
+                self.wake_at = min(self.wake_at, self._wanted.due_at)
 
     def _pull(self, now: float) -> list[Effect]:
         asked = self._wanted.pull(self._peers, now)
@@ -328,7 +349,7 @@ class Router:
     def _give(self, name: NodeId, peer: _Peer, ids: tuple[bytes, ...], now: float) -> list[Effect]:
         effects: list[Effect] = []
         for key in ids:
-            item = self._kept.get(key)
+            item = self._heard.items.get(key)
             if item is not None and peer.give_pace.take(now, len(item.data)):
                 effects += self._push(name, peer, key, item, now)
         return effects
@@ -361,37 +382,6 @@ class Router:
             self._peers[worst].is_provider = False
             effects.append(Send(worst, Prune()))
         return effects + self._graft(name, peer, now)
-
-    def _has_place_for_listener(self) -> bool:
-        return len(self.listeners()) < GOSSIP_LISTENERS_MAX
-
-    # --- memory -----------------------------------------------------------------------------------
-
-    def _remember(self, key: bytes, now: float) -> None:
-        self._seen.pop(key, None)
-        self._seen[key] = now
-        if len(self._seen) > GOSSIP_SEEN_MAX:
-            del self._seen[next(iter(self._seen))]
-
-    def _keep(self, key: bytes, item: Item) -> None:
-        """For those who pull."""
-        if key in self._kept:
-            return
-        self._kept[key] = item
-        self._kept_bytes += len(item.data)
-        while self._kept_bytes > GOSSIP_KEPT_BYTES_MAX:
-            _, oldest = self._kept.popitem(last=False)
-            self._kept_bytes -= len(oldest.data)
-
-    def _forget(self, now: float) -> None:
-        """What everybody has by now."""
-        while self._seen:
-            key = next(iter(self._seen))
-            if self._seen[key] + GOSSIP_SEEN_SECONDS > now:
-                return
-            del self._seen[key]
-            old = self._kept.pop(key, None)
-            self._kept_bytes -= len(old.data) if old is not None else 0
 
 
 def _has_room(peer: _Peer, item: Item) -> bool:

@@ -69,6 +69,8 @@ class Wanted:
             self._counts[wish.first] -= 1
             if not self._counts[wish.first]:
                 del self._counts[wish.first]
+            while self._due and self._due[0][1] not in self._wishes:  # nobody is to be woken for it
+                heappop(self._due)
         return wish
 
     def pull(self, peers: Container[NodeId], now: float) -> dict[NodeId, list[bytes]]:

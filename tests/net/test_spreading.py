@@ -102,6 +102,18 @@ def test_what_is_new_is_pushed_to_listeners_and_announced_to_others() -> None:
     assert announced == [Send(C, Announce((item_id(item(b"news")),)))]
 
 
+def test_who_comes_in_place_of_one_that_knew_it_is_told() -> None:
+    router = router_with(A, B, listeners=(B,))
+    router.receive(A, push(b"news"), accept, 0.0)
+    router.peer_down(B, 0.0)
+    router.peer_up(C, 0.0)
+    router.receive(C, Topics((TOPIC,)), accept, 0.0)
+
+    announced = router.tick(GOSSIP_ANNOUNCE_SECONDS)
+
+    assert announced == [Send(C, Announce((item_id(item(b"news")),)))]
+
+
 def test_what_is_known_is_neither_judged_nor_passed_on_again() -> None:
     judged: list[bytes] = []
 
