@@ -18,6 +18,7 @@ from p2pgrid.api.explorer_routes import ExplorerRoutes
 from p2pgrid.api.flist_routes import FlistRoutes
 from p2pgrid.api.grid_routes import GridRoutes
 from p2pgrid.api.money_routes import MoneyRoutes
+from p2pgrid.api.publisher_routes import PublisherRoutes
 from p2pgrid.api.reservation_routes import ReservationRoutes
 from p2pgrid.api.services import Services
 from p2pgrid.errors import GridError
@@ -35,7 +36,7 @@ def make_app(services: Services) -> Starlette:
     """
     grid, money = GridRoutes(services), MoneyRoutes(services)
     flists, reservations = FlistRoutes(services), ReservationRoutes(services)
-    chunks = ChunkRoutes(services)
+    chunks, publishers = ChunkRoutes(services), PublisherRoutes(services)
     gets: dict[str, _Handler] = {
         "/status": grid.status,
         "/peers": grid.peers,
@@ -49,6 +50,7 @@ def make_app(services: Services) -> Starlette:
         "/accounts/{account:path}": money.account,
         "/ledger": money.ledger,
         "/ledger/evidence": money.evidence,
+        "/publishers": publishers.publishers,
         "/flists": flists.names,
         "/flists/{flist:path}": flists.show,
         "/flist-files/{flist:path}": flists.file,
@@ -66,6 +68,7 @@ def make_app(services: Services) -> Starlette:
         "/flists/blobs": flists.blobs,
         "/flists/pull": flists.pull,
         "/flists/stop-seeding": flists.stop_seeding,
+        "/publishers/forget": publishers.forget,
         "/flists/names": flists.publish,
         "/flists/names/withdraw": flists.withdraw,
         "/chunks/verify": chunks.verify,

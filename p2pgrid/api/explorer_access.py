@@ -79,6 +79,12 @@ class ExplorerAccess:
         """The flist that a person means. Raises NotFound, BadInput, Unreachable."""
         if reference.flist is not None:
             return reference.flist
+        flist = (await self.flist_name(reference)).flist
+        assert flist is not None, "withdrawn names are left out"
+        return flist
+
+    async def flist_name(self, reference: FlistReference) -> FlistName:
+        """The published name that a person means. Raises NotFound, BadInput, Unreachable."""
         wanted = f"{reference.publisher}/{reference.title}".removeprefix("/")
         named = await self.flist_names(reference.title)
         fitting = [one for one in named if one.title == reference.title]
@@ -95,9 +101,7 @@ class ExplorerAccess:
             tags = ", ".join(sorted({one.tag for one in fitting}))
             raise NotFound(f"image {wanted!r} has no tag {reference.tag!r}; it has {tags}")
         publishers = [f"{_digits(one.publisher)}/{one.title}:{one.tag}" for one in tagged]
-        flist = only_one(tagged, f"image {wanted}:{reference.tag}", publishers).flist
-        assert flist is not None, "withdrawn names are left out"
-        return flist
+        return only_one(tagged, f"image {wanted}:{reference.tag}", publishers)
 
     async def _confirmed_members(self, farm: str) -> frozenset[bytes]:
         """The nodes of farms of that name. Anybody may claim a farm; it confirms its nodes."""

@@ -29,9 +29,11 @@ class FlistRoutes:
 
     async def names(self, request: Request) -> Response:
         """Published names: of one title, or all of them."""
-        query = read_query(request, "title", "limit")
+        query = read_query(request, "title", "search", "limit")
         limit = query.whole("limit", FLISTS_LISTED, most=LISTED_MAX)
-        names = (await self._services.explorer.flist_names(query.text("title", "")))[:limit]
+        found = await self._services.explorer.flist_names(query.text("title", ""))
+        words = query.text("search", "").casefold().split()
+        names = [one for one in found if _speaks_of(one, words)][:limit]
         holders = await self._holders({_flist_of(one) for one in names})
         return json_answer(
             [{**self._row(one), "holders": len(holders[_flist_of(one)])} for one in names]
@@ -194,10 +196,12 @@ class FlistRoutes:
 
     async def publish(self, request: Request) -> Response:
         """Give an flist that is here a name."""
-        body = await read_body(request, "flist", "name", "description")
+        body = await read_body(request, "flist", "is_name", "name", "description")
         wanted, name = body.text("flist"), _name_of(body.text("name"))
         description = body.text("description", "")
         local = [one.flist for one in self._require_flists().local()]
+        if body.flag("is_name"):
+            wanted = (await self._services.explorer.resolve(FlistReference.parse(wanted))).hex()
         fitting = [one for one in local if one.hex().startswith(wanted.casefold())]
         if not wanted or not fitting:
             raise NotFound(f"there is no flist {shown(wanted)} on this node; convert it here")
@@ -276,6 +280,12 @@ def _name_of(text: str) -> FlistReference:
     if reference.flist is not None or reference.publisher:
         raise BadInput(f"{shown(text)}: write NAME or NAME:TAG; the publisher is this node")
     return reference
+
+
+def _speaks_of(name: FlistName, words: list[str]) -> bool:
+    """Whether every word, in lower case, is in what a name says of itself."""
+    text = f"{name.title}:{name.tag} {name.description}".casefold()
+    return all(word in text for word in words)
 
 
 def _flist_of(name: FlistName) -> FlistId:

@@ -9,12 +9,15 @@ from starlette.responses import Response
 from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
 from p2pgrid.api.documents import format_time
 from p2pgrid.api.fields import Fields, Json, read_body, read_query, shown
+from p2pgrid.api.publisher_routes import introduction
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
 from p2pgrid.explorer.query import NodeFilter, NodeView, Presence
 from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.flist import FlistReference
+from p2pgrid.model.ids import AccountId, FlistId
 from p2pgrid.model.workload import Workload
+from p2pgrid.publishers import know_publishers, known_publishers
 from p2pgrid.reservation.document import ReservationDocument, parse_document, read_document
 from p2pgrid.reservation.lifecycle import Reservation
 from p2pgrid.reservation.matching import Candidate, Matching, Wanted, features_of, match_nodes
@@ -34,7 +37,7 @@ class ReservationRoutes:
     async def candidates(self, request: Request) -> Response:
         """Which nodes fit, for what price, and why the others do not; nothing is reserved."""
         body = await read_body(request, *_BODY)
-        order = await self._order(body)
+        order, publishers = await self._order(body)
         nodes, matching = await self._match(order, body)
         names = {one.node: one.farm_name for one in nodes}
         fitting = [
@@ -48,18 +51,21 @@ class ReservationRoutes:
             for fit in matching.fits
         ]
         others = [{"node": one.candidate.node, "reason": one.reason} for one in matching.misfits]
-        return json_answer({"fitting": fitting, "others": others})
+        unknown = await self._introduced(publishers)
+        return json_answer({"fitting": fitting, "others": others, "unknown_publishers": unknown})
 
     async def reserve(self, request: Request) -> Response:
         """Reserve, pay, and wait until it runs."""
         body = await read_body(request, *_BODY)
 
         async def work(on_progress: OnProgress) -> Json:
-            order = await self._order(body)
+            order, publishers = await self._order(body)
             _, matching = await self._match(order, body)
             candidates = [fit.candidate for fit in matching.require_fits()]
+            unknown = await self._introduced(publishers)
             rental = await self._services.consumer.reserve(candidates, order, on_progress)
-            return rental_document(rental)
+            know_publishers(self._services.data, publishers)
+            return {**rental_document(rental), "unknown_publishers": unknown}
 
         return ProgressAnswer(work)
 
@@ -98,16 +104,24 @@ class ReservationRoutes:
 
     # --- inside -----------------------------------------------------------------------------------
 
-    async def _order(self, body: Fields) -> Order:
+    async def _order(self, body: Fields) -> tuple[Order, tuple[AccountId, ...]]:
+        """What is wanted, and who published the images that are named; an id names nobody."""
         document = _document_of(body)
-        flists = {}
+        flists: dict[FlistReference, FlistId] = {}
+        publishers: dict[AccountId, None] = {}
         for one in document.containers:
-            flists[one.image] = await self._services.explorer.resolve(one.image)
+            if one.image.flist is not None:
+                flists[one.image] = one.image.flist
+                continue
+            name = await self._services.explorer.flist_name(one.image)
+            assert name.flist is not None, "withdrawn names are left out"
+            flists[one.image] = name.flist
+            publishers[name.publisher] = None
 
         def resolve(reference: FlistReference) -> Any:
             return flists[reference]
 
-        return Order(
+        order = Order(
             workloads=document.workloads(resolve),
             duration_seconds=document.duration_seconds,
             grace_seconds=document.grace_seconds,
@@ -117,6 +131,16 @@ class ReservationRoutes:
                 else document.price_per_hour_max
             ),
         )
+        return order, tuple(publishers)
+
+    async def _introduced(self, publishers: Sequence[AccountId]) -> list[dict[str, Any]]:
+        """What people should hear of publishers of whom they have never run anything."""
+        known = {AccountId(self._services.node), *known_publishers(self._services.data)}
+        strangers = [one for one in publishers if one not in known]
+        if not strangers:
+            return []
+        names = await self._services.explorer.flist_names()
+        return [introduction(one, names, self._services.now_ms()) for one in strangers]
 
     async def _match(self, order: Order, body: Fields) -> tuple[tuple[NodeView, ...], Matching]:
         explorer = self._services.explorer

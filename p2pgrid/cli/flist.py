@@ -12,6 +12,7 @@ from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.flist_content import cat, export, extract
 from p2pgrid.cli.flist_mount import mount
 from p2pgrid.cli.flist_pull import pull, seed
+from p2pgrid.cli.flist_names import limit_option, print_names, publishers, search, tag
 from p2pgrid.cli.flist_reading import decode_any, open_flist, read_file
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
@@ -23,14 +24,12 @@ from p2pgrid.cli.output import (
     plain,
     print_fields,
     print_json,
-    print_table,
 )
 from p2pgrid.flist.fl import TAG_CONFIG
 from p2pgrid.flist.image_config import image_config
 from p2pgrid.flist.legacy import is_legacy
 from p2pgrid.flist.listing import Listed, compare_trees, list_tree
 from p2pgrid.flist.tree import walk
-from p2pgrid.limits.control import FLISTS_LISTED, LISTED_MAX
 from p2pgrid.model.flist import flist_id
 from p2pgrid.units import format_bytes
 
@@ -49,7 +48,7 @@ def flist() -> None:
     """
 
 
-for command in (cat, extract, export, mount, pull, seed):
+for command in (cat, extract, export, mount, pull, seed, search, tag, publishers):
     flist.add_command(command)
 
 
@@ -166,10 +165,7 @@ def remove(client: NodeClient, name: str, as_json: bool) -> None:
 
 @flist.command("list", epilog=EXIT_STATUS)
 @click.argument("title", required=False)
-@click.option(
-    "--limit", type=click.IntRange(1, LISTED_MAX), default=FLISTS_LISTED, show_default=True,
-    help="At most so many.",
-)  # fmt: skip
+@limit_option
 @json_option
 @click.pass_obj
 def list_flists(client: NodeClient, title: str | None, limit: int, as_json: bool) -> None:
@@ -182,12 +178,7 @@ def list_flists(client: NodeClient, title: str | None, limit: int, as_json: bool
     """
     with errors_shown():
         found = client.get("/flists", title=title, limit=limit)
-    if as_json:
-        print_json(*found)
-        return
-    print_table(
-        [_row(one) for one in found], empty="no such name is published", right={"size", "holders"}
-    )
+    print_names(found, empty="no such name is published", as_json=as_json)
 
 
 @flist.command("tree", epilog=EXIT_STATUS)
@@ -319,14 +310,3 @@ def absolute_source(source: str) -> str:
         if source.startswith(scheme) and source != scheme:
             return scheme + str(Path(source.removeprefix(scheme)).absolute())
     return source
-
-
-def _row(one: dict[str, Any]) -> dict[str, str]:
-    return {
-        "name": f"{one['publisher'][:8]}/{one['title']}:{one['tag']}",
-        "size": format_bytes(one["content_bytes"]),
-        "flist": one["flist"][:16],
-        "holders": str(one["holders"]),
-        "published": f"{age(one['age_ms'])} ago",
-        "description": one["description"],
-    }

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from p2pgrid.cli.client import NodeClient
+from p2pgrid.cli.flist_names import warn_of_strangers
 from p2pgrid.cli.nearest import ExistingFile
 from p2pgrid.cli.output import (
     EXIT_STATUS,
@@ -160,6 +161,8 @@ def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None
     if as_json:
         print_json(made)
         return
+    if yes:  # who was asked has heard it
+        warn_of_strangers(made["unknown_publishers"])
     code = "" if made["exit_code"] is None else f", exit code {made['exit_code']}"
     click.echo(
         f"{made['phase']}{code}: reservation {made['reservation'][:16]} on node {made['node'][:8]}"
@@ -176,6 +179,7 @@ def _reserve(client: NodeClient, body: dict[str, Any], *, as_json: bool) -> None
 def _ask(found: dict[str, Any]) -> None:
     """Say what it costs, before it does. Nothing is asked when no node fits: that is an error."""
     if found["fitting"]:
+        warn_of_strangers(found["unknown_publishers"])
         best = found["fitting"][0]
         confirm(
             f"Deposit {format_tft(best['deposit'])} TFT, for {format_tft(best['price_per_hour'])} "
@@ -189,6 +193,7 @@ def _show_candidates(found: dict[str, Any], *, as_json: bool) -> None:
         print_json(found)
     else:
         _print_candidates(found)
+        warn_of_strangers(found["unknown_publishers"])
     if not found["fitting"]:
         raise NoFittingNode("no node fits; ask for less, or look at: p2pgrid nodes list")
 

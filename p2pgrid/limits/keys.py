@@ -17,5 +17,8 @@ SEAL_PASSES_MAX = 64
 SEAL_MEMORY_BYTES_MAX = 1 * GIB
 """Memory that a file may ask for."""
 
+PUBLISHERS_MAX = 10_000
+"""Publishers that a node remembers; nobody runs images of more."""
+
 KEY_FILE_BYTES_MAX = 4 * KIB
 """A file with a key: a sealed one takes about 350 bytes."""

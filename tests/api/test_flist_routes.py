@@ -39,6 +39,22 @@ async def test_a_directory_becomes_an_flist_with_a_name(grid: ApiGrid, tree: Pat
     assert await grid.consumer.get("/flists", limit=0) == []
 
 
+async def test_names_are_searched_by_words_and_given_again(grid: ApiGrid, tree: Path) -> None:
+    made = await convert(grid, tree, name="web:1", description="A small Page")
+    for words, count in (("page", 1), ("WEB small", 1), ("web: page", 1), ("web other", 0)):
+        assert len(await grid.consumer.get("/flists", search=words)) == count
+
+    body = {"flist": f"{grid.node.identity[:8]}/web:1", "is_name": True, "name": "web"}
+    given = await grid.node.post("/flists/names", body)
+    assert given["name"] == f"{grid.node.identity}/web:latest"
+    assert {one["tag"] for one in await grid.consumer.get("/flists", title="web")} == {
+        "1", "latest"
+    }  # fmt: skip
+    assert {one["flist"] for one in await grid.node.get("/flists")} == {made["flist"]}
+    with pytest.raises(NotFound, match="there is no image"):
+        await grid.node.post("/flists/names", {**body, "flist": "nobody/else"})
+
+
 async def test_an_flist_is_shown_by_name_and_by_id(grid: ApiGrid, tree: Path) -> None:
     made = await convert(grid, tree, name="web:1")
     for reference in (f"{grid.node.identity[:8]}%2fweb:1", made["flist"]):

@@ -76,8 +76,29 @@ async def test_toml_and_names_mean_the_same(grid: ApiGrid, image: str) -> None:
     plain = await grid.consumer.post("/reservations/candidates", order(image))
     from_text = await grid.consumer.post("/reservations/candidates", {"toml": text})
 
-    assert plain == from_text
+    assert plain["fitting"] == from_text["fitting"]
     assert [one["node"] for one in plain["fitting"]] == [grid.node.identity]
+
+
+async def test_a_publisher_is_a_stranger_until_something_of_him_ran(
+    grid: ApiGrid, image: str
+) -> None:
+    named = order(f"{grid.node.identity[:8]}/web:1")
+
+    found = await grid.consumer.post("/reservations/candidates", named)
+    (stranger,) = found["unknown_publishers"]
+    assert (stranger["publisher"], stranger["names"]) == (grid.node.identity, 1)
+    by_id = await grid.consumer.post("/reservations/candidates", order(image))
+    assert by_id["unknown_publishers"] == []
+
+    *_, last = await grid.consumer.messages("/reservations", named)
+    assert [one["publisher"] for one in last["result"]["unknown_publishers"]] == [
+        grid.node.identity
+    ]
+    again = await grid.consumer.post("/reservations/candidates", named)
+    assert again["unknown_publishers"] == []
+    own = await grid.node.post("/reservations/candidates", named)
+    assert own["unknown_publishers"] == []
 
 
 async def test_candidates_cost_nothing_and_say_why_not(grid: ApiGrid, image: str) -> None:
@@ -114,7 +135,7 @@ async def test_a_node_and_a_farm_can_be_chosen_and_left_out(grid: ApiGrid, image
     assert (await grid.consumer.post("/reservations/candidates", chosen))["fitting"]
     avoided = order(image, except_farms=["acme"])
     found = await grid.consumer.post("/reservations/candidates", avoided)
-    assert found == {"fitting": [], "others": []}
+    assert (found["fitting"], found["others"]) == ([], [])
     with pytest.raises(NoFittingNode):
         await grid.consumer.messages("/reservations", avoided)
     with pytest.raises(NotFound, match="there is no node 'ffff' that is up"):

@@ -18,10 +18,14 @@ from tests.cli.test_reservations import ONE
 FIT = {
     "node": "3f9c" * 16, "farm": "aa" * 32, "farm_name": "", "price_per_hour": TFT, "deposit": TFT,
 }  # fmt: skip
+STRANGER = {"publisher": "5d1c" * 16, "names": 3, "newest_age_ms": 7_200_000}
 MISFIT = {"node": "77ab" * 16, "reason": "only 1 cores left"}
 
 
-def node(answer: Any = ONE) -> FakeClient:
+MADE = {**ONE, "unknown_publishers": []}
+
+
+def node(answer: Any = MADE) -> FakeClient:
     return FakeClient({"/reservations": answer, "/reservations/candidates": answer})
 
 
@@ -99,9 +103,16 @@ def test_what_runs_is_told_with_its_addresses_and_price() -> None:
     assert "reservations logs|show|cancel 91ab91ab91ab91ab" in lines[4]
 
 
+def test_a_script_is_told_of_a_publisher_it_has_run_nothing_of() -> None:
+    result = run(run_command, "web:1", client=node({**ONE, "unknown_publishers": [STRANGER]}))
+    assert result.exit_code == 0
+    assert "5d1c5d1c5d1c5d1c" in result.stderr
+    assert "5d1c5d1c5d1c5d1c" not in result.stdout
+
+
 def test_what_ended_at_once_is_not_called_running() -> None:
     """It may have no addresses any more."""
-    ended = {**ONE, "phase": "ended", "addresses": [], "exit_code": 3}
+    ended = {**MADE, "phase": "ended", "addresses": [], "exit_code": 3}
 
     result = run(run_command, "web:1", client=node(ended))
 
@@ -110,7 +121,7 @@ def test_what_ended_at_once_is_not_called_running() -> None:
 
 
 def test_a_dry_run_shows_prices_and_why_not() -> None:
-    client = node({"fitting": [FIT], "others": [MISFIT]})
+    client = node({"fitting": [FIT], "others": [MISFIT], "unknown_publishers": [STRANGER]})
 
     result = run(run_command, "web:1", "--dry-run", client=client)
 
@@ -118,11 +129,14 @@ def test_a_dry_run_shows_prices_and_why_not() -> None:
     assert [path for path, _ in client.calls] == ["/reservations/candidates"]
     assert "3f9c3f9c  aaaaaaaa  1.0000000  1.0000000" in result.stdout
     assert "77ab77ab  only 1 cores left" in result.stdout
+    assert "run nothing of publisher 5d1c5d1c5d1c5d1c before (3 names, the newest 2 h ago)" in (
+        result.stderr
+    )
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_dry_run_that_fits_nowhere_fails_for_people_and_programs(options: list[str]) -> None:
-    found = {"fitting": [], "others": [MISFIT]}
+    found = {"fitting": [], "others": [MISFIT], "unknown_publishers": []}
 
     result = run(run_command, "web:1", "--dry-run", *options, client=node(found))
 
