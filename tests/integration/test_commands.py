@@ -1,6 +1,7 @@
 """Every command on a live grid: what people see, what programs get, and how mistakes end."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from p2pgrid.units import TFT
+from p2pgrid.units import MIB, TFT
 from tests.integration.conftest import LiveGrid, eventually, p2pgrid, page_of, serves
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -190,6 +191,30 @@ def test_what_an_image_holds_comes_out_of_the_grid(grid: LiveGrid, tmp_path: Pat
 
     assert users == (into / "etc" / "passwd").read_text()
     assert json.loads(again.stdout)["flist"] == json.loads(told.stdout)["flist"]
+
+
+def test_an_image_is_pulled_from_whom_holds_it_and_seeded(grid: LiveGrid, tmp_path: Path) -> None:
+    (tmp_path / "pulled").mkdir()
+    (tmp_path / "pulled" / "large").write_bytes(os.urandom(3 * MIB))
+    first, second = grid.nodes[0].data, grid.nodes[1].data
+    converted = p2pgrid(first, "flist", "convert", f"dir:{tmp_path}/pulled", "--json", check=True)
+    flist = json.loads(converted.stdout)["flist"]
+
+    def holders() -> set[str]:
+        return set(grid.nodes[1].client.get(f"/flists/{flist}")["holders"])
+
+    eventually("the flist is known", lambda: grid.nodes[0].node_id in holders())
+    pulled = json.loads(p2pgrid(second, "flist", "pull", flist, "--json", check=True).stdout)
+    assert list(pulled["given_bytes"]) == [grid.nodes[0].node_id]
+    assert pulled["fetched_bytes"] > 3 * MIB
+    assert holders() == {grid.nodes[0].node_id}
+    seeded = p2pgrid(second, "flist", "seed", flist, check=True).stdout
+    assert "nothing had to be fetched; it is seeded from now on" in seeded
+    both = {node.node_id for node in grid.nodes[:2]}
+    eventually("it is told that the second holds it", lambda: holders() == both)
+    p2pgrid(second, "flist", "seed", flist, "--stop", check=True)
+    eventually("it is told that it holds it no more", lambda: holders() < both)
+    assert p2pgrid(second, "flist", "pull", "00" * 32).returncode == 1
 
 
 def test_an_image_is_a_directory_at_once(grid: LiveGrid, tmp_path: Path) -> None:
