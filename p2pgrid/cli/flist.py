@@ -11,8 +11,8 @@ import click
 from p2pgrid.cli.client import NodeClient, segment
 from p2pgrid.cli.flist_content import cat, export, extract
 from p2pgrid.cli.flist_mount import mount
-from p2pgrid.cli.flist_pull import pull, seed
 from p2pgrid.cli.flist_names import limit_option, print_names, publishers, search, tag
+from p2pgrid.cli.flist_pull import pull, seed
 from p2pgrid.cli.flist_reading import decode_any, open_flist, read_file
 from p2pgrid.cli.nearest import NearestGroup
 from p2pgrid.cli.output import (
