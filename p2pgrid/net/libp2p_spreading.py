@@ -135,7 +135,7 @@ class Spreading:
         return self._outboxes.open(peer)
 
     def _send(self, peer: NodeId, message: SpreadMessage) -> None:
-        if message is not self._said:  # one message to many peers is encoded once
+        if message != self._said:  # one message to many peers is encoded once
             self._said, self._said_bytes = message, spread_bytes(message)
         self._outboxes.put(peer, self._said_bytes, is_announcement=isinstance(message, Announce))
 

@@ -36,7 +36,7 @@ class TokenBucket:
         self.refill(now)
         return self._tokens
 
-    def wait_seconds(self, now: float) -> float:
-        """Until the next may happen; 0 when it may now."""
+    def wait_seconds(self, now: float, count: float = 1) -> float:
+        """Until `count` more may happen; 0 when they may now."""
         self.refill(now)
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._per_second
+        return max(0.0, count - self._tokens) / self._per_second

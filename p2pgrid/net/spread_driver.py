@@ -1,17 +1,26 @@
 """What both adapters need around a router: its clock, its inboxes, and the pace of publishing."""
 
 from collections.abc import Callable
+from math import inf
 from random import Random
 
 import trio
 
-from p2pgrid.limits.net import GOSSIP_BURST_MESSAGES, GOSSIP_BYTES_MAX, GOSSIP_PER_SECOND_MAX
+from p2pgrid.limits.net import (
+    GOSSIP_BURST_MESSAGES,
+    GOSSIP_BYTES_MAX,
+    GOSSIP_MESSAGE_BYTES,
+    GOSSIP_PER_SECOND_MAX,
+)
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.inbox import Inbox
 from p2pgrid.net.network import GossipMessage, Topic, Validator, Verdict
 from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.spread_messages import SpreadMessage
 from p2pgrid.net.spreading import Blame, Effect, Router
+
+_WAIT_SECONDS_MIN = 0.001
+"""Less might be no time at all to a clock."""
 
 
 class SpreadDriver:
@@ -36,6 +45,7 @@ class SpreadDriver:
         self._overheard = overheard
         self._inboxes: dict[str, Inbox] = {}
         self._changed = trio.Event()
+        self._sleeps_until = inf
         self._pace = TokenBucket(
             per_second=GOSSIP_PER_SECOND_MAX,
             burst=GOSSIP_BURST_MESSAGES,
@@ -47,7 +57,8 @@ class SpreadDriver:
         """Do what the router wants to do later, for ever."""
         while True:
             self._changed = trio.Event()
-            with trio.CancelScope(deadline=self._router.wake_at):
+            self._sleeps_until = self._router.wake_at
+            with trio.CancelScope(deadline=self._sleeps_until):
                 await self._changed.wait()
             if self._router.wake_at <= trio.current_time():
                 self._act(self._router.tick(trio.current_time()))
@@ -70,9 +81,11 @@ class SpreadDriver:
         """See `Network.publish`."""
         if len(data) > GOSSIP_BYTES_MAX:
             raise ValueError(f"message of {len(data)} bytes, the limit is {GOSSIP_BYTES_MAX}")
+        count = max(1.0, len(data) / GOSSIP_MESSAGE_BYTES)
         async with self._turn:
-            await trio.sleep(self._pace.wait_seconds(trio.current_time()))
-            self._pace.take(trio.current_time())
+            while not self._pace.take(trio.current_time(), count):
+                wait = self._pace.wait_seconds(trio.current_time(), count)
+                await trio.sleep(max(_WAIT_SECONDS_MIN, wait))
         self._act(self._router.publish(topic.value, data, trio.current_time()))
         self._tell(topic.value, data)
 
@@ -98,7 +111,8 @@ class SpreadDriver:
                 self._blame(effect.peer)
             else:
                 self._send(effect.peer, effect.message)
-        self._changed.set()
+        if self._router.wake_at < self._sleeps_until:
+            self._changed.set()
 
     def _judge(self, topic: str, forwarder: NodeId, data: bytes) -> Verdict:
         verdict = self._inboxes[topic].offer(GossipMessage(forwarder, data))

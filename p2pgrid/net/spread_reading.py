@@ -15,7 +15,7 @@ class Receiving(Protocol):
     """A stream of bytes."""
 
     async def receive_some(self) -> bytes:
-        """Some bytes; b"" at the end. Raises BrokenResourceError."""
+        """Some bytes; b"" at the end. Raises BrokenResourceError. Always a checkpoint."""
         ...
 
 
@@ -45,4 +45,6 @@ async def read_gossip(
                 await trio.sleep(charge(1000 * seconds))
                 started = time.thread_time()
         cost_ms = len(data) / MIB * GOSSIP_READ_MS_PER_MIB
-        await trio.sleep(charge(cost_ms + 1000 * (time.thread_time() - started)))
+        pause = charge(cost_ms + 1000 * (time.thread_time() - started))
+        if pause:
+            await trio.sleep(pause)

@@ -16,7 +16,7 @@ Rules:
  4. Every queue is bounded; what falls out comes by reconciling.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from random import Random
@@ -183,13 +183,12 @@ class Router:
     def publish(self, topic: str, data: bytes, now: float) -> list[Effect]:
         """Push an item of our own to every peer that listens to its topic."""
         item = Item(topic, data)
-        name = item_id(item)
-        if name not in self._heard.items:
-            self._heard.add(name, item, now)
-        told = self._hearers_of(topic)
-        self._tell_later(name, topic, told, now)  # to those who have not said yet what they hear
-        push = Push((item,))
-        return [Send(peer, push) for peer, mark in self._marks.items() if mark & told]
+        key = item_id(item)
+        if key not in self._heard.items:
+            self._heard.add(key, item, now)
+        effects, told = self._push_all(self._peers, self._hearers_of(topic), key, item, now)
+        self._tell_later(key, topic, told, now)  # also to those who have not said what they hear
+        return effects
 
     def receive(
         self, name: NodeId, message: SpreadMessage, judge: Judge, now: float
@@ -269,14 +268,22 @@ class Router:
         if wanted is not None:
             for announcer in wanted.announcers:
                 knowers |= self._marks.get(announcer, 0)
-        effects: list[Effect] = []
         wanting = self._hearers_of(item.topic) & ~knowers
-        for name, peer in self._listeners.items():
+        effects, told = self._push_all(self._listeners, wanting, key, item, now)
+        self._tell_later(key, item.topic, knowers | told, now)
+        return effects
+
+    def _push_all(
+        self, peers: Mapping[NodeId, _Peer], wanting: int, key: bytes, item: Item, now: float
+    ) -> tuple[list[Effect], int]:
+        """Push to those of `peers` that have these marks; the marks of those who get it."""
+        effects: list[Effect] = []
+        told = 0
+        for name, peer in peers.items():
             if peer.mark & wanting and _has_room(peer, item):  # else it is told the id, and pulls
                 effects += self._push(name, peer, key, item, now)
-                knowers |= peer.mark
-        self._tell_later(key, item.topic, knowers, now)
-        return effects
+                told |= peer.mark
+        return effects, told
 
     def _tell_later(self, key: bytes, topic: str, knowers: int, now: float) -> None:
         self._news.add(key, topic, knowers, now)

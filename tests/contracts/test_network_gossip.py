@@ -6,7 +6,14 @@ import trio
 from p2pgrid.errors import (
     Unreachable,
 )
-from p2pgrid.limits.net import FAULTS_BURST, GOSSIP_BYTES_MAX
+from p2pgrid.limits.net import (
+    FAULTS_BURST,
+    GOSSIP_BURST_MESSAGES,
+    GOSSIP_BYTES_MAX,
+    GOSSIP_MESSAGE_BYTES,
+    GOSSIP_PER_SECOND_MAX,
+)
+from p2pgrid.limits.spreading import GOSSIP_FLUSH_SECONDS
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import (
     Method,
@@ -87,6 +94,7 @@ async def test_a_peer_that_keeps_sending_invalid_messages_is_hung_up_on(world: W
         await spread(left, Topic.LEDGER, b"good", inbox)
         for _ in range(FAULTS_BURST):
             await left.publish(Topic.LEDGER, b"bad")
+            await trio.sleep(2 * GOSSIP_FLUSH_SECONDS)  # each in a message of its own
         await spread(left, Topic.LEDGER, b"better", inbox)
         assert right.peers() == (left.id,)
 
@@ -118,6 +126,20 @@ async def test_a_burst_is_paced_and_arrives_completely(world: World) -> None:
             got.discard(b"first")
 
     assert got == {b"%d" % number for number in range(count)}
+
+
+async def test_long_messages_count_as_several(world: World) -> None:
+    """Otherwise one publisher could fill everybody's line."""
+    count = 16
+    async with world(1) as left:
+        began_at = trio.current_time()
+        for _ in range(count):
+            await left.publish(Topic.LEDGER, bytes(GOSSIP_BYTES_MAX))
+        took = trio.current_time() - began_at
+
+    free_bytes = GOSSIP_BURST_MESSAGES * GOSSIP_MESSAGE_BYTES
+    paced_bytes = count * GOSSIP_BYTES_MAX - free_bytes
+    assert took >= 0.9 * paced_bytes / (GOSSIP_PER_SECOND_MAX * GOSSIP_MESSAGE_BYTES)
 
 
 async def test_a_peer_that_keeps_giving_invalid_answers_is_refused(world: World) -> None:

@@ -38,3 +38,12 @@ def test_several_are_taken_together_or_not_at_all() -> None:
     assert not bucket.take(0, 3)
     assert bucket.tokens(0) == 2
     assert bucket.take(1, 3)
+
+
+def test_many_at_once_wait_for_all_of_them() -> None:
+    bucket = TokenBucket(per_second=2, burst=10, now=0)
+    assert bucket.take(0, 8)
+
+    assert bucket.wait_seconds(0, 5) == 1.5
+    assert not bucket.take(1.4, 5)
+    assert bucket.take(1.5, 5)

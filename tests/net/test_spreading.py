@@ -92,6 +92,18 @@ def test_a_publisher_pushes_to_every_peer_that_listens_to_the_topic() -> None:
     assert effects == [Send(A, push(b"news")), Send(B, push(b"news"))]
 
 
+def test_a_publisher_in_a_hurry_pushes_in_batches() -> None:
+    router = router_with(A, B)
+
+    first, second, third = (router.publish(TOPIC, b"%d" % turn, 0.0) for turn in range(3))
+    later = router.tick(GOSSIP_FLUSH_SECONDS)
+
+    assert first == [Send(A, push(b"0")), Send(B, push(b"0"))]
+    assert second == third == []
+    both = Push((item(b"1"), item(b"2")))
+    assert later == [Send(A, both), Send(B, both)]
+
+
 def test_what_is_new_is_pushed_to_listeners_and_announced_to_others() -> None:
     router = router_with(A, B, C, listeners=(B,))
 
@@ -237,6 +249,7 @@ def test_who_pulls_gets_what_is_there_within_its_pace() -> None:
     texts = [bytes([number]) * GOSSIP_BYTES_MAX for number in range(20)]
     for text in texts:
         router.publish(TOPIC, text, 0.0)
+    router.tick(0.5)
     ids = tuple(item_id(item(text)) for text in texts)
 
     effects = router.receive(A, Pull((bytes(8), *ids)), accept, 0.0) + router.tick(1.0)
