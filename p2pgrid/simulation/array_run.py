@@ -107,7 +107,7 @@ def converge(
     agreed = run.settle()
     tell(1.0)
     wanted = max(1, run.records * (nodes - 1))
-    mbit = 8e-6 / run.now / nodes
+    mbit = 8e-6 / (60 * minutes) / nodes
     gossip_bytes, pulled_bytes = float(run.spreading.wires.sent_bytes), float(run.pulls.sent_bytes)
     violations = () if agreed is not None else (_unequal(run),)
     return Result(

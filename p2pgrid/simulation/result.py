@@ -38,7 +38,7 @@ class Result:
     copies: float
     """How often a node is sent each record by gossip, on average."""
     gossip_mbit: float
-    """Sent by a node on average, a second, all overhead included."""
+    """Sent by a node on average, for each second of changes, all overhead included."""
     reconcile_mbit: float
     records_lost: int
     roots_equal_seconds: float | None

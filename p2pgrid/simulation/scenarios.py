@@ -111,10 +111,10 @@ def _result_of(run: Run, name: str) -> Result:
     agreed = run.roots_equal_seconds
     run.require(not world.wrongly_blamed, "an honest node was blamed by an honest one")
     run.require(agreed is not None, "roots are not equal in the end")
-    seconds, count = world.scheduler.now, world.setting.nodes
+    count = world.setting.nodes
     receivers = max(1, len(world.honest) - 1)
     wanted = max(1, world.measured_records * receivers)
-    mbit = 8e-6 / seconds / count
+    mbit = 8e-6 / (60 * run.minutes) / count
     return Result(
         scenario=name,
         nodes=count,
