@@ -93,3 +93,33 @@ ARRAY_LINGER_SECONDS = 3.0
 
 ARRAY_MINUTES = 0.5
 """For how long records change in a grid of arrays, unless told otherwise: 800 records a run."""
+
+ECLIPSE_HONEST_SHARE = 0.1
+"""Of all addresses in `eclipse`; attackers have the others."""
+
+ECLIPSE_HONEST_MIN = 8
+"""Honest nodes at least: fewer are no mesh."""
+
+ECLIPSE_VICTIM_SHARE = 0.25
+"""Of the honest nodes: they start among attackers, and know nobody."""
+
+ECLIPSE_PREFIXES = 5
+"""In which attackers have addresses: one less than the neighbours that a node chooses itself."""
+
+ECLIPSE_HONEST_PREFIXES = 50
+"""Among which honest nodes are."""
+
+ECLIPSE_CROWD_SHARE = 0.25
+"""Of the attackers, that connect to each victim themselves; the others wait to be dialled."""
+
+ECLIPSE_AWAY = 0.25
+"""Dials to honest nodes that fail. Attackers always answer."""
+
+ECLIPSE_STAY_SECONDS = 900.0
+"""How long an honest neighbour stays, on average. Attackers stay for ever."""
+
+ECLIPSE_ALONE_SECONDS_MAX = 120.0
+"""Without any honest neighbour of its own choice: a node that starts may take so long."""
+
+ECLIPSE_RESTART_SHARE = 0.7
+"""When victims are made to start again, as a share of the time in which records change."""

@@ -132,6 +132,8 @@ class Node:
     """One node from its birth on; `boot` begins a new incarnation."""
 
     is_honest = True
+    is_settled = True
+    """Whether it has its place among the others from the start."""
 
     def __init__(self, world: "World", number: int, key: SigningKey, facts: NodeFacts) -> None:
         self.world, self.number, self.key, self.facts = world, number, key, facts

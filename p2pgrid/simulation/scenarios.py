@@ -12,6 +12,7 @@ from p2pgrid.explorer.records import QUOTAS
 from p2pgrid.explorer.shelf import Quota
 from p2pgrid.limits import simulation as limits
 from p2pgrid.simulation import array_run
+from p2pgrid.simulation.eclipse import Siege, kinds_of_nodes
 from p2pgrid.simulation.liars import Equivocating, Flooding, Liar, Poisoning, Silent, Stale
 from p2pgrid.simulation.node import Exchange, Node
 from p2pgrid.simulation.result import Result, curve_of, percentiles
@@ -243,6 +244,22 @@ def _flood(setting: Setting, minutes: float, tell: Callable[[float], None], grid
     return run
 
 
+def _eclipse(setting: Setting, minutes: float, tell: Callable[[float], None], grid: Grid) -> Run:
+    """Attackers own nine of ten addresses; nobody is alone with them, and records get through."""
+    kinds = kinds_of_nodes(setting.nodes)
+    world = grid(setting, lambda number: kinds[number])
+    run = _begun(world, minutes, tell)
+    siege = Siege(world)
+    world.scheduler.after(60 * minutes * limits.ECLIPSE_RESTART_SHARE, siege.restart)
+    run.change(60 * minutes)
+    run.settle(4 * limits.QUIET_SECONDS, is_over=lambda: True)
+    run.require(
+        siege.alone_seconds <= limits.ECLIPSE_ALONE_SECONDS_MAX,
+        "a node has nobody but attackers as neighbours",
+    )
+    return run
+
+
 _NODE_KINDS = (RecordKind.NODE_ANNOUNCEMENT, RecordKind.CAPACITY_UPDATE)
 
 
@@ -268,5 +285,6 @@ SCENARIOS = {
     "partition-heal": Scenario("Two halves for an hour, then one again.", 60.0, _partition_heal),
     "silent-third": Scenario("A third of all peers is mute.", 5.0, _silent_third),
     "flood": Scenario("Floods, forgeries, replays, equivocation.", 5.0, _flood),
+    "eclipse": Scenario("Nine of ten addresses are attackers'.", 60.0, _eclipse),
 }
 """By name, in the order in which they are told."""

@@ -147,7 +147,7 @@ class World:
     def kill(self, node: Node) -> None:
         """Power off: what was not committed may be torn."""
         for peer in node.peers():
-            self._disconnect(node.number, peer)
+            self.disconnect(node.number, peer)
         node.is_up = False
         self._disks[node.number].lose_power(node.random)
 
@@ -171,11 +171,13 @@ class World:
         return signed
 
     def _link(self) -> None:
-        random, count = self.scheduler.random_of("links"), len(self.nodes)
+        members = [node for node in self.nodes if node.is_settled]
+        random, count = self.scheduler.random_of("links"), len(members)
         pairs: set[tuple[int, int]] = set()
-        for number, node in enumerate(self.nodes):
+        for place, node in enumerate(members):
+            number = node.number
             for _ in range(min(MEMBERS_OUTBOUND, count - 1)):
-                peer = _other(random, number, count)
+                peer = members[_other(random, place, count)].number
                 pair = (min(number, peer), max(number, peer))
                 if pair not in pairs:
                     pairs.add(pair)
@@ -209,7 +211,8 @@ class World:
         node.connected(peer.id)
         peer.connected(node.id)
 
-    def _disconnect(self, one: int, other: int) -> None:
+    def disconnect(self, one: int, other: int) -> None:
+        """End a connection, if there is one."""
         node, peer = self.nodes[one], self.nodes[other]
         if node.links[peer.id].is_open:
             node.links[peer.id].is_open = peer.links[node.id].is_open = False
@@ -331,7 +334,7 @@ class World:
         for node in self.nodes:
             for peer in node.peers():
                 if self.wires.are_cut(node.number, peer):
-                    self._disconnect(node.number, peer)
+                    self.disconnect(node.number, peer)
 
     def heal(self) -> None:
         """End the partition: nodes find each other again as their pauses between dials end."""

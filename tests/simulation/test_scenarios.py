@@ -12,6 +12,7 @@ SMALL = {
     "partition-heal": (40, 20.0),
     "silent-third": (60, 2.0),
     "flood": (40, 1.5),
+    "eclipse": (80, 20.0),
 }
 """Nodes and minutes."""
 
