@@ -62,6 +62,7 @@ TESTED_ELSEWHERE = {
     "net/memory*.py": "contracts/test_network.py",
     "net/peer_events.py": "contracts/test_network.py",
     "net/spread_driver.py": "contracts/test_network_gossip.py",
+    "net/spread_peer.py": "net/test_spreading.py",
     "net/scopes.py": "contracts/test_network.py",
     "simulation/array_grid.py": "simulation/test_array_run.py",
     "simulation/array_order.py": "simulation/test_array_run.py",

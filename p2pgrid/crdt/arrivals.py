@@ -13,6 +13,8 @@ from p2pgrid.limits.crdt import ARRIVALS_MAX
 class ArrivalLog:
     """The latest arrivals."""
 
+    __slots__ = ("_ids", "end")
+
     def __init__(self) -> None:
         self._ids: deque[bytes] = deque(maxlen=ARRIVALS_MAX)
         self.end = 0

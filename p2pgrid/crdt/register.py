@@ -98,8 +98,7 @@ class Outcome(Enum):
     """The register holds a newer one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merge(Generic[_R]):
+class Merge(NamedTuple, Generic[_R]):
     """What `Registers.merge` found."""
 
     outcome: Outcome
@@ -130,6 +129,8 @@ def version_of(signed: Signed[_R]) -> tuple[int, int, bytes]:
 
 class Registers(Generic[_R]):
     """All registers of a replica, in memory."""
+
+    __slots__ = ("_held",)
 
     def __init__(self) -> None:
         self._held: dict[RegisterKey, Signed[_R]] = {}

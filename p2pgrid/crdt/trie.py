@@ -66,6 +66,8 @@ EMPTY_DIGEST = leaf_digest(())
 class HashTrie:
     """A set of 32-byte ids that knows the hash of every part of it."""
 
+    __slots__ = ("_root",)
+
     def __init__(self, ids: Iterable[bytes] = ()) -> None:
         found = sorted(set(ids))
         assert all(len(identity) == ID_BYTES for identity in found)

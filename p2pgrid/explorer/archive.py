@@ -9,6 +9,7 @@ from nacl.signing import SigningKey
 
 from p2pgrid.crdt.register import Contradiction, RegisterKey, register_key
 from p2pgrid.errors import MalformedRecord, Refused, StoreFailed
+from p2pgrid.explorer.admission import Admission, Refusal
 from p2pgrid.explorer.announce import Stamp, next_incarnation, next_stamp
 from p2pgrid.explorer.records import (
     QUOTAS,
@@ -20,7 +21,7 @@ from p2pgrid.explorer.records import (
     reopen_record,
 )
 from p2pgrid.explorer.shelf import Quota
-from p2pgrid.explorer.view import Admission, Refusal, View
+from p2pgrid.explorer.view import View
 from p2pgrid.limits.explorer import FLIST_NAMES_PER_AUTHOR_MAX
 from p2pgrid.model.ids import NetworkId
 from p2pgrid.store.store import Change, Store, Table

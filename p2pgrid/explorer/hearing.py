@@ -9,9 +9,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from p2pgrid.crdt.register import register_key
+from p2pgrid.explorer.admission import Refusal
 from p2pgrid.explorer.pace import Pace
 from p2pgrid.explorer.records import ExplorerRecord
-from p2pgrid.explorer.view import Refusal, View
+from p2pgrid.explorer.view import View
 from p2pgrid.limits.explorer import PULLED_REMEMBERED_MAX, PULLED_REMEMBERED_MS
 from p2pgrid.net.network import Verdict
 from p2pgrid.units import TimestampMs
@@ -25,6 +26,8 @@ class Hearing:
         view: what the node knows.
         admit: takes a verified record into it, unless a rule refuses; whether it was news.
     """
+
+    __slots__ = ("_admit", "_pace", "_pulled_ms", "_view")
 
     def __init__(
         self, view: View, admit: Callable[[Signed[ExplorerRecord], TimestampMs], bool]

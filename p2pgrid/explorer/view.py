@@ -14,8 +14,6 @@ input or output: `accept` and `expire` say what to change on the disk.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import TypeVar, cast
 
 from p2pgrid.crdt.arrivals import ArrivalLog
@@ -29,8 +27,10 @@ from p2pgrid.crdt.register import (
 )
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
+from p2pgrid.explorer.admission import TAKEN, Admission, Refusal
 from p2pgrid.explorer.contradictions import Contradictions
 from p2pgrid.explorer.fresh_columns import FreshColumns
+from p2pgrid.explorer.holders import Holders
 from p2pgrid.explorer.query import (
     ANY_NODE,
     NOBODY_NEAR,
@@ -74,33 +74,6 @@ _DEPENDENTS_OF = {
 }
 
 
-class Refusal(Enum):
-    """Why a verified record is not taken. None of these is the forwarder's fault."""
-
-    KNOWN = 1
-    OUTDATED = 2
-    """There is a newer one."""
-    STALE = 3
-    """Its lease is over."""
-    AHEAD = 4
-    """Its time has not come yet."""
-    TOO_MANY = 5
-    """Its author has as many registers as one may have."""
-    CROWDED = 6
-    """There is no room for it beside what others of its kind say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What `View.accept` did."""
-
-    refusal: Refusal | None
-    dropped: tuple[RegisterKey, ...] = ()
-    """Registers that made room; also when the record itself was refused."""
-    contradicted: RegisterKey | None = None
-    """The register of which the record proved for the first time that its author lies."""
-
-
 class View:
     """All that is known of the grid's nodes, farms and flist names."""
 
@@ -119,9 +92,11 @@ class View:
         self._key_of: dict[bytes, RegisterKey] = {}
         self._protected: set[bytes] = set()
         self._shelves = {kind: Shelf(quota, self._protected) for kind, quota in quotas.items()}
+        self._judged: tuple[_Signed, int, Refusal | None, _Signed | None] | None = None
+        """The last answer of `refusal`, until something changes: mostly `accept` follows."""
         self._crowded_orphans: OrderedDict[RegisterKey, bytes] = OrderedDict()
         """Ids of orphans that made room: wanted again when what gives them sense comes."""
-        self._holders: dict[FlistId, set[NodeId]] = {}
+        self._holders = Holders()
         self.columns = FreshColumns(self._registers, self.contradictions)
 
     # --- records ----------------------------------------------------------------------------------
@@ -131,6 +106,7 @@ class View:
 
     def protect(self, author: bytes) -> None:
         """Never drop records of this author to make room."""
+        self._judged = None
         self._protected.add(author)
         for shelf in self._shelves.values():
             shelf.protect(author)
@@ -156,7 +132,9 @@ class View:
 
     def refusal(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> Refusal | None:
         """Why `accept` would not take this record; None when it would."""
-        return self._judge(register_key(signed), signed, now_ms)[0]
+        refusal, contradicts = self._judge(register_key(signed), signed, now_ms)
+        self._judged = signed, now_ms, refusal, contradicts
+        return refusal
 
     def _judge(
         self, key: RegisterKey, signed: _Signed, now_ms: TimestampMs
@@ -171,7 +149,8 @@ class View:
         if merge.outcome is not Outcome.NEWER:
             is_same = merge.outcome is Outcome.SAME
             return (Refusal.KNOWN if is_same else Refusal.OUTDATED), merge.contradicts
-        if key.author not in self._protected and not self.has_place_for(key):
+        is_new = merge.replaced is None and key.author not in self._protected
+        if is_new and not self._shelves[key.kind].has_room_for(key.author):
             return Refusal.TOO_MANY, merge.contradicts
         return None, merge.contradicts
 
@@ -183,7 +162,10 @@ class View:
     def accept(self, signed: Signed[ExplorerRecord], now_ms: TimestampMs) -> Admission:
         """Take a verified record, unless a rule refuses it."""
         key = register_key(signed)
-        refusal, contradicts = self._judge(key, signed, now_ms)
+        judged = self._judged
+        if judged is None or judged[0] is not signed or judged[1] != now_ms:
+            judged = signed, now_ms, *self._judge(key, signed, now_ms)
+        _, _, refusal, contradicts = judged
         contradicted = None
         if contradicts is not None:
             proof = contradiction_of(contradicts, signed)
@@ -193,9 +175,12 @@ class View:
                 self.unwanted.add(signed.id)
             return Admission(refusal, contradicted=contradicted)
         replaced = self._take_off(key)
+        self._insert(key, signed)
         if replaced is not None:
             self.unwanted.add(replaced.id)
-        self._insert(key, signed, replaced)
+            if self._keeps_its_place(signed, replaced):
+                return TAKEN if contradicted is None else Admission(None, (), contradicted)
+        self._shelve(key, signed, is_renewed=replaced is not None)
         dropped = tuple(self._make_room(key.kind))
         return Admission(Refusal.CROWDED if key in dropped else None, dropped, contradicted)
 
@@ -220,24 +205,27 @@ class View:
             self._remove(key)
         return tuple(stale)
 
-    def _insert(self, key: RegisterKey, signed: _Signed, replaced: _Signed | None) -> None:
+    def _insert(self, key: RegisterKey, signed: _Signed) -> None:
+        self._judged = None
         self._registers.put(key, signed)
         self.ids.add(signed.id)
         self.arrivals.append(signed.id)
         self.unwanted.discard(signed.id)
         self._key_of[signed.id] = key
         self.columns.note_record(key)
-        weight, shelf = memory_bytes_of(signed), self._shelves[key.kind]
-        weighs_the_same = replaced is not None and memory_bytes_of(replaced) == weight
-        if not (weighs_the_same and shelf.quota.incumbents_stay):
-            sense = SENSE_OF.get(key.kind)
-            is_orphan = sense is not None and not self._gives_sense(sense, key.author)
-            shelf.put(key, weight, is_orphan=is_orphan)
-        if replaced is None:
+        self._holders.add(signed.record)
+
+    def _keeps_its_place(self, signed: _Signed, replaced: _Signed) -> bool:
+        """Whether nothing changes on the shelf: who stays keeps the place when renewing."""
+        quota = self._shelves[kind_of(type(signed.record))].quota
+        return quota.incumbents_stay and memory_bytes_of(signed) == memory_bytes_of(replaced)
+
+    def _shelve(self, key: RegisterKey, signed: _Signed, *, is_renewed: bool) -> None:
+        sense = SENSE_OF.get(key.kind)
+        is_orphan = sense is not None and not self._gives_sense(sense, key.author)
+        self._shelves[key.kind].put(key, memory_bytes_of(signed), is_orphan=is_orphan)
+        if not is_renewed:
             self._tell_dependents(key, is_orphan=False)
-        if isinstance(signed.record, Holdings):
-            for flist in signed.record.flists:
-                self._holders.setdefault(flist, set()).add(signed.record.node)
 
     def _remove(self, key: RegisterKey) -> Signed[ExplorerRecord] | None:
         signed = self._take_off(key)
@@ -253,14 +241,11 @@ class View:
         signed = self._registers.drop(key)
         if signed is None:
             return None
+        self._judged = None
         self.ids.discard(signed.id)
         del self._key_of[signed.id]
         self.columns.note_record(key)
-        if isinstance(signed.record, Holdings):
-            for flist in signed.record.flists:
-                self._holders.get(flist, set()).discard(signed.record.node)
-                if not self._holders.get(flist):
-                    self._holders.pop(flist, None)
+        self._holders.discard(signed.record)
         return signed
 
     def _gives_sense(self, kind: RecordKind, author: bytes) -> bool:
@@ -365,7 +350,7 @@ class View:
         """Nodes that say they can serve every chunk of `flist`, sorted by id."""
         return tuple(
             node
-            for node in sorted(self._holders.get(flist, ()))
+            for node in self._holders.of(flist)
             if self._one(Holdings, node, now_ms) is not None and not self._is_gone(node)
         )
 

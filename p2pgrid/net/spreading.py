@@ -21,14 +21,10 @@ from dataclasses import dataclass
 from math import inf
 from random import Random
 
-from p2pgrid.limits.net import GOSSIP_PEER_BURST_MESSAGES, GOSSIP_PEER_PER_SECOND_MAX
 from p2pgrid.limits.spreading import (
     GOSSIP_BATCH_BYTES_MAX,
     GOSSIP_FLUSH_SECONDS,
-    GOSSIP_GIVEN_BURST_BYTES,
-    GOSSIP_GIVEN_BYTES_PER_SECOND,
     GOSSIP_LISTENERS_MAX,
-    GOSSIP_PENDING_BYTES_MAX,
     GOSSIP_PROMOTION_SECONDS,
     GOSSIP_PROVIDERS_WANTED,
 )
@@ -36,7 +32,6 @@ from p2pgrid.model.ids import NodeId
 from p2pgrid.net.heard import Heard
 from p2pgrid.net.network import Verdict
 from p2pgrid.net.news import News
-from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.spread_messages import (
     Announce,
     Graft,
@@ -50,6 +45,7 @@ from p2pgrid.net.spread_messages import (
     item_id,
     parts_of,
 )
+from p2pgrid.net.spread_peer import SpreadPeer
 from p2pgrid.net.wanted import Wanted, Wish
 
 Judge = Callable[[str, NodeId, bytes], Verdict]
@@ -74,52 +70,31 @@ class Blame:
 Effect = Send | Blame
 
 
-class _Peer:
-    """What we know of one peer."""
-
-    __slots__ = (
-        "first_at",
-        "flush_at",
-        "flushed_at",
-        "give_pace",
-        "is_provider",
-        "mark",
-        "pace",
-        "pending",
-        "pending_bytes",
-        "topics",
-    )
-
-    def __init__(self, mark: int, now: float) -> None:
-        self.mark = mark
-        """The bit that stands for it where sets of peers are numbers."""
-        self.topics: frozenset[str] = frozenset()
-        self.is_provider = False
-        """It pushes to us: we asked it to."""
-        self.first_at = now
-        """When it last brought something first."""
-        self.pending: dict[bytes, Item] = {}
-        """What to push to it next."""
-        self.pending_bytes = 0
-        self.flushed_at = -inf
-        self.flush_at = inf
-        self.give_pace = TokenBucket(
-            per_second=GOSSIP_GIVEN_BYTES_PER_SECOND, burst=GOSSIP_GIVEN_BURST_BYTES, now=now
-        )
-        self.pace = TokenBucket(
-            per_second=GOSSIP_PEER_PER_SECOND_MAX, burst=GOSSIP_PEER_BURST_MESSAGES, now=now
-        )
-
-
 class Router:
     """Spreads items among peers; see the rules above."""
+
+    __slots__ = (
+        "_flush_at",
+        "_heard",
+        "_hearers",
+        "_last_push",
+        "_listeners",
+        "_marks",
+        "_news",
+        "_peers",
+        "_promoted_at",
+        "_random",
+        "_topics",
+        "_wanted",
+        "wake_at",
+    )
 
     def __init__(self, random: Random, topics: Iterable[str] = ()) -> None:
         self._random = random
         self._topics = frozenset(topics)
-        self._peers: dict[NodeId, _Peer] = {}
+        self._peers: dict[NodeId, SpreadPeer] = {}
         self._marks: dict[NodeId, int] = {}
-        self._listeners: dict[NodeId, _Peer] = {}
+        self._listeners: dict[NodeId, SpreadPeer] = {}
         """To whom we push: they asked us to."""
         self._hearers: dict[str, int] = {}
         """The marks of those who hear a topic, found when asked for."""
@@ -158,7 +133,7 @@ class Router:
         self._lose(name)
         used = sum(self._marks.values())
         mark = self._marks[name] = ~used & (used + 1)  # the lowest bit that is free
-        self._peers[name] = _Peer(mark, now)
+        self._peers[name] = SpreadPeer(mark, now)
         return self.greet(name) + self._fill(now)
 
     def greet(self, name: NodeId) -> list[Effect]:
@@ -233,7 +208,7 @@ class Router:
     # --- items that come --------------------------------------------------------------------------
 
     def _take(
-        self, name: NodeId, peer: _Peer, push: Push, judge: Judge, now: float
+        self, name: NodeId, peer: SpreadPeer, push: Push, judge: Judge, now: float
     ) -> list[Effect]:
         effects: list[Effect] = []
         heard = self._heard
@@ -262,7 +237,7 @@ class Router:
         return effects
 
     def _pass_on(
-        self, source: _Peer, key: bytes, item: Item, wanted: Wish | None, now: float
+        self, source: SpreadPeer, key: bytes, item: Item, wanted: Wish | None, now: float
     ) -> list[Effect]:
         knowers = source.mark
         if wanted is not None:
@@ -274,13 +249,13 @@ class Router:
         return effects
 
     def _push_all(
-        self, peers: Mapping[NodeId, _Peer], wanting: int, key: bytes, item: Item, now: float
+        self, peers: Mapping[NodeId, SpreadPeer], wanting: int, key: bytes, item: Item, now: float
     ) -> tuple[list[Effect], int]:
         """Push to those of `peers` that have these marks; the marks of those who get it."""
         effects: list[Effect] = []
         told = 0
         for name, peer in peers.items():
-            if peer.mark & wanting and _has_room(peer, item):  # else it is told the id, and pulls
+            if peer.mark & wanting and peer.has_room_for(item):  # else it is told the id, and pulls
                 effects += self._push(name, peer, key, item, now)
                 told |= peer.mark
         return effects, told
@@ -297,13 +272,15 @@ class Router:
             self._hearers[topic] = hearers
         return hearers
 
-    def _push(self, name: NodeId, peer: _Peer, key: bytes, item: Item, now: float) -> list[Effect]:
+    def _push(
+        self, name: NodeId, peer: SpreadPeer, key: bytes, item: Item, now: float
+    ) -> list[Effect]:
         """Queue for a peer; at once when nothing was sent to it lately."""
         is_idle = peer.flushed_at + GOSSIP_FLUSH_SECONDS <= now
         if is_idle and not peer.pending:
             peer.flushed_at = now
             return [Send(name, self._alone(item))]
-        if not _has_room(peer, item):
+        if not peer.has_room_for(item):
             return []
         if key not in peer.pending:
             peer.pending[key] = item
@@ -321,7 +298,7 @@ class Router:
             push = self._last_push = Push((item,))
         return push
 
-    def _flush(self, name: NodeId, peer: _Peer, now: float) -> list[Effect]:
+    def _flush(self, name: NodeId, peer: SpreadPeer, now: float) -> list[Effect]:
         items = tuple(peer.pending.values())
         peer.pending = {}
         peer.pending_bytes = 0
@@ -353,7 +330,9 @@ class Router:
         asked = self._wanted.pull(self._peers, now)
         return [Send(name, Pull(part)) for name, ids in asked.items() for part in parts_of(ids)]
 
-    def _give(self, name: NodeId, peer: _Peer, ids: tuple[bytes, ...], now: float) -> list[Effect]:
+    def _give(
+        self, name: NodeId, peer: SpreadPeer, ids: tuple[bytes, ...], now: float
+    ) -> list[Effect]:
         effects: list[Effect] = []
         for key in ids:
             item = self._heard.items.get(key)
@@ -372,12 +351,12 @@ class Router:
             effects += self._graft(name, self._peers[name], now)
         return effects
 
-    def _graft(self, name: NodeId, peer: _Peer, now: float) -> list[Effect]:
+    def _graft(self, name: NodeId, peer: SpreadPeer, now: float) -> list[Effect]:
         peer.is_provider = True
         peer.first_at = now
         return [Send(name, Graft())]
 
-    def _promote(self, name: NodeId, peer: _Peer, now: float) -> list[Effect]:
+    def _promote(self, name: NodeId, peer: SpreadPeer, now: float) -> list[Effect]:
         """A peer delivered what our providers did not: it takes the place of the worst of them."""
         if peer.is_provider or now < self._promoted_at + GOSSIP_PROMOTION_SECONDS:
             return []
@@ -389,7 +368,3 @@ class Router:
             self._peers[worst].is_provider = False
             effects.append(Send(worst, Prune()))
         return effects + self._graft(name, peer, now)
-
-
-def _has_room(peer: _Peer, item: Item) -> bool:
-    return peer.pending_bytes + len(item.data) <= GOSSIP_PENDING_BYTES_MAX

@@ -16,6 +16,7 @@ from p2pgrid.crdt.catch_up import CatchUp, Outcome
 from p2pgrid.crdt.reconcile import Pull
 from p2pgrid.crdt.register import register_key
 from p2pgrid.errors import PeerError
+from p2pgrid.explorer.admission import Admission
 from p2pgrid.explorer.announce import (
     Announcer,
     Load,
@@ -29,7 +30,7 @@ from p2pgrid.explorer.archive import Archive
 from p2pgrid.explorer.hearing import Hearing
 from p2pgrid.explorer.records import ExplorerRecord
 from p2pgrid.explorer.service import RHYTHM
-from p2pgrid.explorer.view import Admission, View
+from p2pgrid.explorer.view import View
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Topic, Verdict
@@ -65,6 +66,8 @@ class Keeper(Protocol):
 
 class InMemory:
     """Keeps records of a node that never dies."""
+
+    __slots__ = ("_now_ms", "_world", "view")
 
     def __init__(self, view: View, world: "World", now_ms: Callable[[], TimestampMs]) -> None:
         self.view = view
@@ -127,9 +130,40 @@ class Link:
         self.source, self.target, self.wire = source, target, wire
         self.is_open = False
 
+    def bring(self, message: SpreadMessage) -> None:
+        """A message arrives, if the nodes are still connected."""
+        if self.is_open:
+            self.target.hear(self.source, message)
+
 
 class Node:
     """One node from its birth on; `boot` begins a new incarnation."""
+
+    # Of a thousand nodes little is in the processor's caches: what is together is found sooner.
+    __slots__ = (
+        "_judge",
+        "_plan_at",
+        "_tick_at",
+        "announcer",
+        "answerer",
+        "booted_at",
+        "facts",
+        "hearing",
+        "id",
+        "incarnations",
+        "is_up",
+        "keeper",
+        "key",
+        "links",
+        "load",
+        "number",
+        "plan",
+        "random",
+        "router",
+        "skew_ms",
+        "view",
+        "world",
+    )
 
     is_honest = True
     is_settled = True
@@ -226,13 +260,12 @@ class Node:
 
     # --- listening --------------------------------------------------------------------------------
 
-    def hear(self, link: Link, message: SpreadMessage) -> None:
-        """A message of a peer's router came, if we are still connected."""
-        if link.is_open:
-            router = self.router
-            effects = router.receive(link.source, message, self._judge, self.world.scheduler.now)
-            if effects or router.wake_at < self._tick_at:
-                self.perform(effects)
+    def hear(self, forwarder: NodeId, message: SpreadMessage) -> None:
+        """A message of a peer's router came."""
+        router = self.router
+        effects = router.receive(forwarder, message, self._judge, self.world.scheduler.now)
+        if effects or router.wake_at < self._tick_at:
+            self.perform(effects)
 
     def judge(self, _topic: str, _forwarder: NodeId, envelope: bytes) -> Verdict:
         """What becomes of a record that came by gossip; see `ExplorerService.judge`."""

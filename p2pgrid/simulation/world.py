@@ -174,15 +174,15 @@ class World:
         members = [node for node in self.nodes if node.is_settled]
         random, count = self.scheduler.random_of("links"), len(members)
         pairs: set[tuple[int, int]] = set()
-        for place, node in enumerate(members):
-            number = node.number
+        for place, number in enumerate([node.number for node in members]):
             for _ in range(min(MEMBERS_OUTBOUND, count - 1)):
                 peer = members[_other(random, place, count)].number
                 pair = (min(number, peer), max(number, peer))
                 if pair not in pairs:
                     pairs.add(pair)
-                    node.link(self.nodes[peer], self.wires.wire(number, peer))
-                    self.nodes[peer].link(node, self.wires.wire(peer, number))
+        ways = sorted(pairs | {(high, low) for low, high in pairs})
+        for number, peer in ways:  # those of one node next to each other, also in memory
+            self.nodes[number].link(self.nodes[peer], self.wires.wire(number, peer))
 
     # --- what travels -----------------------------------------------------------------------------
 
@@ -237,9 +237,9 @@ class World:
                 return
             arrival = self.scheduler.now + link.wire.latency
         arrival += self.hop_seconds
-        self.scheduler.at(arrival, link.target.hear, link, message)
+        self.scheduler.at(arrival, link.bring, message)
         if self.wires.is_doubled():
-            self.scheduler.at(arrival, link.target.hear, link, message)
+            self.scheduler.at(arrival, link.bring, message)
 
     def _weigh(self, message: SpreadMessage) -> tuple[SpreadMessage, int, int]:
         items = message.items if isinstance(message, Push) else ()

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pgrid.crdt.register import register_key
+from p2pgrid.explorer.admission import Admission, Refusal
 from p2pgrid.explorer.query import Presence
 from p2pgrid.explorer.records import QUOTAS, ExplorerRecord, memory_bytes_of, verify_record
-from p2pgrid.explorer.view import Admission, Refusal, View
+from p2pgrid.explorer.view import View
 from p2pgrid.limits.explorer import (
     CONTRADICTIONS_BYTES_MAX,
     CONTRADICTIONS_MAX,
