@@ -241,6 +241,18 @@ BULK_IDLE_SECONDS_MAX = 60.0
 BULK_CONNECTIONS_PER_PEER_MAX = 8
 """Bulk connections of one peer that a node serves at once; two fill any link."""
 
+BULK_CONNECTIONS_PER_PREFIX_MAX = 48
+"""Bulk connections of all peers of one prefix: keys cost nothing, and others want some too."""
+
+BULK_DIAL_SECONDS_MAX = 2.0
+"""For TCP to the bulk port of a peer that we are connected to; then the lane runs over libp2p."""
+
+BULK_DIRECT_RETRY_SECONDS = 300.0
+"""How long a peer whose bulk port could not be reached is not dialled there again."""
+
+BULK_UNREACHED_MAX = 1024
+"""Such peers that are remembered; the oldest is forgotten first."""
+
 BULK_TOKENS_MAX = 1024
 """Tokens handed out and not yet shown; the oldest goes first."""
 

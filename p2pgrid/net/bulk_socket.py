@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -14,98 +14,42 @@ from p2pgrid.errors import GridError, Unreachable
 from p2pgrid.limits.net import (
     BULK_CONNECTIONS_MAX,
     BULK_CONNECTIONS_PER_PEER_MAX,
+    BULK_CONNECTIONS_PER_PREFIX_MAX,
+    BULK_DIAL_SECONDS_MAX,
     BULK_GREETING_SECONDS_MAX,
     BULK_GREETINGS_PER_ADDRESS_MAX,
     BULK_IDLE_SECONDS_MAX,
-    BULK_LINGER_SECONDS_MAX,
-    DIAL_SECONDS_MAX,
 )
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.bulk import (
     KEY_BYTES,
     LENGTH_BYTES,
-    SEALED_BYTES_MAX,
     TOKEN_BYTES,
     BulkOffer,
-    Opener,
-    Sealer,
     Tokens,
     client_ends,
-    sealed_bytes,
     server_ends,
 )
+from p2pgrid.net.bulk_frames import FramedBulkStream, Pipe
 from p2pgrid.net.network import BulkHandler, BulkStream
+from p2pgrid.net.prefix import prefix_of_host
 from p2pgrid.units import KIB
 
 log = logging.getLogger(__name__)
 
-_END = b""
 _DRAIN_BYTES = 64 * KIB
+_Counted = TypeVar("_Counted")
 
 
-class SocketBulkStream:
-    """See `BulkStream`; one task may send while another receives."""
+class SocketPipe:
+    """A TCP connection as a `Pipe`."""
 
-    def __init__(self, stream: trio.SocketStream, sealer: Sealer, opener: Opener) -> None:
+    def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._socket = stream.socket
-        self._sealer = sealer
-        self._opener = opener
-        self._buffer = memoryview(bytearray(LENGTH_BYTES + SEALED_BYTES_MAX))
-        self._filled = 0
-        self._is_cut = False
-        self._is_at_end = False
-        self._is_closed = False
-        self._turn = trio.Lock()
 
-    async def send(self, frame: bytes) -> None:
-        """See `BulkStream.send`. Raises ValueError for a frame that is empty or too long."""
-        if not frame:
-            raise ValueError("an empty frame would say that this is the end")
-        await self._send(frame)
-
-    async def receive(self) -> bytes:
-        """See `BulkStream.receive`."""
-        if self._is_at_end:
-            return _END
-        await self._fill(LENGTH_BYTES)
-        count = LENGTH_BYTES + sealed_bytes(self._buffer[:LENGTH_BYTES])
-        await self._fill(count)
-        self._filled = 0
-        frame = self._opener.open(self._buffer[LENGTH_BYTES:count])
-        self._is_at_end = frame == _END
-        return frame
-
-    async def aclose(self) -> None:
-        """See `BulkStream.aclose`."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        with trio.CancelScope(deadline=trio.current_time() + BULK_LINGER_SECONDS_MAX, shield=True):
-            try:
-                await self._send(_END)
-                await self._stream.send_eof()
-                while await self._stream.receive_some(_DRAIN_BYTES):
-                    pass  # closing with unread bytes would destroy what we sent last
-            except (Unreachable, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                log.debug("a bulk connection was closed by both sides: %r", error)
-        self.break_off()
-
-    def break_off(self) -> None:
-        """Close without saying that this is the end."""
-        self._is_closed = True
-        self._socket.close()
-
-    async def _send(self, frame: bytes) -> None:
-        async with self._turn:
-            if self._is_cut:
-                raise Unreachable("a frame was cut off; this bulk connection is of no more use")
-            pieces = self._sealer.seal(frame)
-            self._is_cut = True
-            await self._write(*pieces)
-            self._is_cut = False
-
-    async def _write(self, length: bytes, sealed: bytes) -> None:
+    async def write(self, length: bytes, sealed: bytes) -> None:
+        """See `Pipe.write`."""
         rest = memoryview(sealed)
         try:
             with trio.fail_after(BULK_IDLE_SECONDS_MAX):
@@ -119,33 +63,46 @@ class SocketBulkStream:
         except (OSError, trio.ClosedResourceError, trio.TooSlowError) as error:
             raise Unreachable(f"the bulk connection broke off: {error!r}") from error
 
-    async def _fill(self, count: int) -> None:
-        """Have `count` bytes in the buffer. Cancelled, it goes on where it was."""
-        while self._filled < count:
-            try:
-                with trio.fail_after(BULK_IDLE_SECONDS_MAX):
-                    got = await self._socket.recv_into(self._buffer[self._filled : count])
-            except (OSError, trio.ClosedResourceError, trio.TooSlowError) as error:
-                raise Unreachable(f"the bulk connection broke off: {error!r}") from error
-            if not got:
-                raise Unreachable("the bulk connection broke off")
-            self._filled += got
+    async def read_into(self, room: memoryview) -> int:
+        """See `Pipe.read_into`."""
+        try:
+            with trio.fail_after(BULK_IDLE_SECONDS_MAX):
+                return await self._socket.recv_into(room)
+        except (OSError, trio.ClosedResourceError, trio.TooSlowError) as error:
+            raise Unreachable(f"the bulk connection broke off: {error!r}") from error
+
+    async def drain(self) -> None:
+        """See `Pipe.drain`."""
+        try:
+            await self._stream.send_eof()
+            while await self._stream.receive_some(_DRAIN_BYTES):
+                pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise Unreachable(f"the bulk connection broke off: {error!r}") from error
+
+    def break_off(self) -> None:
+        """See `Pipe.break_off`."""
+        self._socket.close()
 
 
-async def dial_bulk(hosts: Iterable[str], offer: BulkOffer) -> SocketBulkStream:
-    """Connect to whoever made `offer`, at one of its IP addresses. Raises Unreachable."""
+async def dial_bulk(hosts: Iterable[str], offer: BulkOffer) -> FramedBulkStream:
+    """Connect to whoever made `offer`, at one of its IP addresses. Raises Unreachable.
+
+    We are connected to him there already, so an answer is never far: what takes longer
+    than BULK_DIAL_SECONDS_MAX is held back by a firewall.
+    """
     for host in hosts:
         port = offer.port6 if ip_address(host.partition("%")[0]).version == 6 else offer.port4
         if not port:
             continue
         try:
-            with trio.fail_after(DIAL_SECONDS_MAX):
+            with trio.fail_after(BULK_DIAL_SECONDS_MAX):
                 stream = await trio.open_tcp_stream(host, port)
                 await stream.send_all(offer.token)
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             log.debug("bulk port %d of %s: %r", port, host, error)
         else:
-            return SocketBulkStream(stream, *client_ends(offer.key))
+            return FramedBulkStream(SocketPipe(stream), *client_ends(offer.key))
     raise Unreachable("the peer's bulk port cannot be reached; a firewall may be in between")
 
 
@@ -158,6 +115,7 @@ class BulkServer:
         self._ports = {4: 0, 6: 0}
         self._greeting: Counter[str] = Counter()
         self._served: Counter[NodeId] = Counter()
+        self._served_of_prefix: Counter[str] = Counter()
 
     @asynccontextmanager
     async def open(self, hosts: Iterable[tuple[str, int]]) -> AsyncGenerator[None]:
@@ -193,30 +151,43 @@ class BulkServer:
         try:
             token = await _receive_token(stream)
         finally:
-            self._greeting[origin] -= 1
-            if not self._greeting[origin]:
-                del self._greeting[origin]
+            _take_off(self._greeting, origin)
+        await self.serve(token, SocketPipe(stream), origin)
+
+    async def serve(
+        self, token: bytes, pipe: Pipe, origin: str, peer: NodeId | None = None
+    ) -> None:
+        """Serve whoever shows a good token.
+
+        Args:
+            token: what it showed.
+            pipe: on which it did.
+            origin: where it came from, for the log.
+            peer: who it is, where that is known without a token; one of another is not good then.
+        """
         grant = self._tokens.redeem(token, trio.current_time())
-        if grant is None:
+        if grant is None or peer not in {None, grant.peer}:
             log.debug("a bulk connection from %s showed no good token", origin)
             return
-        await self._serve(grant.peer, SocketBulkStream(stream, *server_ends(grant.key)))
+        prefix = prefix_of_host(origin)
+        if self.handler is None or not self._has_room(grant.peer, prefix):
+            log.debug("no room for a bulk connection of %s", short(grant.peer))
+            return
+        self._served[grant.peer] += 1
+        self._served_of_prefix[prefix] += 1
+        try:
+            stream = FramedBulkStream(pipe, *server_ends(grant.key))
+            await serve_bulk_stream(self.handler, grant.peer, stream)
+        finally:
+            _take_off(self._served, grant.peer)
+            _take_off(self._served_of_prefix, prefix)
 
-    async def _serve(self, peer: NodeId, stream: SocketBulkStream) -> None:
-        has_room = (
+    def _has_room(self, peer: NodeId, prefix: str) -> bool:
+        return (
             self._served[peer] < BULK_CONNECTIONS_PER_PEER_MAX
+            and self._served_of_prefix[prefix] < BULK_CONNECTIONS_PER_PREFIX_MAX
             and self._served.total() < BULK_CONNECTIONS_MAX
         )
-        if self.handler is None or not has_room:
-            log.debug("no room for a bulk connection of %s", short(peer))
-            return
-        self._served[peer] += 1
-        try:
-            await serve_bulk_stream(self.handler, peer, stream)
-        finally:
-            self._served[peer] -= 1
-            if not self._served[peer]:
-                del self._served[peer]
 
 
 class ServedStream(BulkStream, Protocol):
@@ -273,3 +244,9 @@ async def _listen(host: str, port: int) -> Sequence[trio.SocketListener]:
     except OSError as error:
         log.debug("bulk port %d is taken (%s); any other will do", port, error)
         return await trio.open_tcp_listeners(0, host=host)
+
+
+def _take_off(counts: Counter[_Counted], one: _Counted) -> None:
+    counts[one] -= 1
+    if not counts[one]:
+        del counts[one]

@@ -18,10 +18,12 @@ from p2pgrid.model.ids import NetworkId, NodeId, short
 from p2pgrid.net.address import join_address, split_address
 from p2pgrid.net.address_book import AddressBook
 from p2pgrid.net.bulk import BulkOffer
+from p2pgrid.net.bulk_routes import BulkRoutes
 from p2pgrid.net.bulk_socket import BulkServer, dial_bulk
 from p2pgrid.net.control import Hello
 from p2pgrid.net.control_session import Asker, Service
 from p2pgrid.net.desk import Desk
+from p2pgrid.net.libp2p_bulk import StreamLane
 from p2pgrid.net.libp2p_dial import Dialler
 from p2pgrid.net.libp2p_host import (
     bound_to,
@@ -101,6 +103,8 @@ class _Libp2pNetwork:
         self._nearby: dict[NodeId, tuple[str, ...]] = {}
         self._handlers: dict[str, RequestHandler] = {Method.BULK_OPEN: self._offer_bulk}
         self._bulk = BulkServer()
+        self._bulk_lane = StreamLane(host, self._bulk)
+        self._bulk_routes = BulkRoutes()
         self._dialler = Dialler(host)
         self._desk = Desk(self.prefix_of_peer)
         self._peers = Peers(host, self._hello, Service(self._handlers, self._desk), self._on_hello)
@@ -115,7 +119,12 @@ class _Libp2pNetwork:
         """Up during the block."""
         swarm = swarm_of(self._host)
         ports = [(ip, port + 1 if port else 0) for ip, port in bound_to(self._host)]
-        async with self._bulk.open(ports), self._peers.open(), self._gossip.open():
+        async with (
+            self._bulk.open(ports),
+            self._bulk_lane.open(),
+            self._peers.open(),
+            self._gossip.open(),
+        ):
             swarm.register_notifee(_Connections(self._peers))
             for connection in swarm.get_connections():  # those that came before us
                 self._peers.on_connected(connection.muxed_conn.peer_id)
@@ -229,7 +238,16 @@ class _Libp2pNetwork:
             offer = decode(BulkOffer, answer)
         except (Refused, MalformedRecord) as error:
             raise Unreachable(f"{short(peer)} offers no bulk connection: {error}") from error
-        return await dial_bulk(remote_hosts(self._host, peer), offer)
+        if self._bulk_routes.is_direct(peer, trio.current_time()):
+            try:
+                stream = await dial_bulk(remote_hosts(self._host, peer), offer)
+            except Unreachable as error:
+                log.info("the bulk lane to %s runs over libp2p: %s", short(peer), error)
+                self._bulk_routes.note(peer, trio.current_time(), is_reached=False)
+            else:
+                self._bulk_routes.note(peer, trio.current_time(), is_reached=True)
+                return stream
+        return await self._bulk_lane.dial(peer, offer)
 
     def serve_bulk(self, handler: BulkHandler) -> None:
         """See `Network.serve_bulk`."""

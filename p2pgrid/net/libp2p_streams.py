@@ -6,6 +6,7 @@ from typing import Final
 import trio
 from libp2p.abc import INetStream
 from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.network.stream.net_stream import NetStream
 
 from p2pgrid.net.libp2p_patches import reset_quietly
 from p2pgrid.units import KIB
@@ -35,6 +36,24 @@ class Libp2pStream:
             return await self._stream.read(_RECEIVE_BYTES)
         except StreamEOF:
             return b""
+        except Exception as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def receive_exactly(self, count: int) -> bytes:
+        """So many bytes, and not one more. Raises BrokenResourceError, also at the end."""
+        data = b""
+        try:
+            while len(data) < count:
+                data += await self._stream.read(count - len(data))
+        except Exception as error:
+            raise trio.BrokenResourceError(str(error)) from error
+        return data
+
+    async def send_eof(self) -> None:
+        """Say that nothing more is written. Raises BrokenResourceError."""
+        assert isinstance(self._stream, NetStream)
+        try:
+            await self._stream.close_write()
         except Exception as error:
             raise trio.BrokenResourceError(str(error)) from error
 

@@ -21,6 +21,9 @@ from p2pgrid.net.links import Link
 CONTROL_PROTOCOL = "/p2pgrid/control/1"
 """The persistent stream that requests and answers travel on."""
 
+BULK_PROTOCOL = "/p2pgrid/bulk/1"
+"""The bulk lane where no TCP connection of its own is possible; see `libp2p_bulk`."""
+
 SPREADING_PROTOCOL = "/p2pgrid/spreading/1"
 """The stream that records spread on, one for each direction; see `spread_messages`."""
 

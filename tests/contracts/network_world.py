@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.model.ids import NetworkId, NodeId
+from p2pgrid.net.libp2p import open_libp2p
+from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import (
     GossipMessage,
     Method,
@@ -27,6 +29,28 @@ class World(Protocol):
     def __call__(
         self, number: int, *, grid: NetworkId = GRID
     ) -> AbstractAsyncContextManager[Network]: ...
+
+
+def world_of(kind: str) -> World:
+    """`memory`, `libp2p`, or `libp2p, no bulk ports`: as behind a firewall."""
+    hub = MemoryHub(latency_seconds=0.001)
+
+    @asynccontextmanager
+    async def open_in_memory(number: int, *, grid: NetworkId = GRID) -> AsyncGenerator[Network]:
+        async with hub.open(key(number), network_id=grid) as network:
+            yield network
+
+    @asynccontextmanager
+    async def open_on_libp2p(number: int, *, grid: NetworkId = GRID) -> AsyncGenerator[Network]:
+        listen = ["/ip4/127.0.0.1/tcp/0"]
+        async with open_libp2p(
+            key=key(number), listen=listen, network_id=grid, mdns=False
+        ) as network:
+            if kind != "libp2p":
+                cast(Any, network)._bulk._ports = {4: 0, 6: 0}
+            yield network
+
+    return open_in_memory if kind == "memory" else open_on_libp2p
 
 
 def key(number: int) -> SigningKey:

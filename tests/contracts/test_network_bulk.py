@@ -1,4 +1,4 @@
-"""Bulk streams of every `Network`, in memory and on libp2p alike."""
+"""Bulk streams of every `Network`, in memory and on libp2p alike, with and without TCP."""
 
 import pytest
 import trio
@@ -12,9 +12,14 @@ from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import (
     BulkStream,
 )
-from tests.contracts.network_world import World, pair, until
+from tests.contracts.network_world import World, pair, until, world_of
 
 pytestmark = pytest.mark.usefixtures("_in_time")
+
+
+@pytest.fixture(params=["memory", "libp2p", "libp2p, no bulk ports"])
+def world(request: pytest.FixtureRequest) -> World:
+    return world_of(request.param)
 
 
 async def answer_frames(peer: NodeId, stream: BulkStream) -> None:

@@ -33,6 +33,7 @@ from tests.chunks.blobs import blob
 from tests.integration.shaped_links import enter
 
 BLOB_COUNT = 60
+PORT = 4001
 KILLED_AT = 0.2  # of all chunks
 _FLIST = FlistId(bytes(32))
 _GRID = NetworkId(bytes(16))
@@ -160,7 +161,7 @@ async def _is_whole(store: ChunkStore, blobs: Sequence[Blob]) -> bool:
 def _network(host: str) -> AbstractAsyncContextManager[Network]:
     return open_libp2p(
         key=SigningKey.generate(),
-        listen=[f"/ip4/{host}/tcp/4001"],
+        listen=[f"/ip4/{host}/tcp/{PORT}"],
         network_id=_GRID,
         mdns=False,
     )

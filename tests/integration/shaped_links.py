@@ -37,6 +37,13 @@ def namespace(name: str) -> str:
     return f"p2pg{os.getpid()}-{name}"
 
 
+def drop_packets_to_port(name: str, port: int) -> None:
+    """As a firewall does that says nothing."""
+    chain = "add chain inet wall in { type filter hook input priority 0; }"
+    for rule in ("add table inet wall", chain, f"add rule inet wall in tcp dport {port} drop"):
+        _run("ip", "netns", "exec", namespace(name), "nft", rule)
+
+
 def enter(namespace_name: str) -> None:
     """Move this thread, and all that it forks, into a namespace. Raises OSError."""
     with Path("/run/netns", namespace_name).open("rb") as file:

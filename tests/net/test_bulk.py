@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from p2pgrid.errors import BrokenProtocol, InvalidRecord, MalformedRecord, Unreachable
 from p2pgrid.limits.net import (
     BULK_CONNECTIONS_PER_PEER_MAX,
+    BULK_CONNECTIONS_PER_PREFIX_MAX,
     BULK_FRAME_BYTES,
     BULK_GREETINGS_PER_ADDRESS_MAX,
     BULK_TOKEN_SECONDS_MAX,
@@ -30,9 +31,10 @@ from p2pgrid.net.bulk import (
     sealed_bytes,
     server_ends,
 )
-from p2pgrid.net.bulk_socket import BulkServer, SocketBulkStream, dial_bulk
+from p2pgrid.net.bulk_socket import BulkServer, dial_bulk
 from p2pgrid.net.network import BulkStream
 from p2pgrid.wire.codec import decode, encode
+from tests.contracts.network_world import until
 
 KEY = b"k" * KEY_BYTES
 PEER = NodeId(b"p" * 32)
@@ -284,64 +286,6 @@ async def test_a_client_notices_garbage_too() -> None:
     await listeners[0].aclose()
 
 
-@asynccontextmanager
-async def ends() -> AsyncGenerator[tuple[SocketBulkStream, trio.SocketStream]]:
-    """A served end, and the bare other end of its connection."""
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    other = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
-    accepted = await listeners[0].accept()
-    served = SocketBulkStream(accepted, *server_ends(KEY))
-    yield served, other
-    served.break_off()
-    await other.aclose()
-    await listeners[0].aclose()
-
-
-@pytest.mark.parametrize("cut", [0, 2, 4, 9])
-async def test_a_connection_that_breaks_off_is_not_taken_for_the_end(cut: int) -> None:
-    async with ends() as (served, other):
-        length, sealed = client_ends(KEY)[0].seal(b"half")
-        await other.send_all((length + sealed)[:cut])
-        await other.aclose()
-
-        with pytest.raises(Unreachable):
-            await served.receive()
-
-
-async def test_the_end_is_said_and_cannot_be_forged() -> None:
-    async with ends() as (served, other):
-        sealer, _ = client_ends(KEY)
-        for frame in (b"last", b""):
-            await other.send_all(b"".join(sealer.seal(frame)))
-
-        assert [await served.receive() for _ in range(3)] == [b"last", b"", b""]
-
-
-async def test_a_cancelled_receive_loses_nothing() -> None:
-    async with ends() as (served, other):
-        length, sealed = client_ends(KEY)[0].seal(b"whole")
-        for byte in (length + sealed)[:-1]:
-            await other.send_all(bytes([byte]))
-            with trio.move_on_after(0.001) as scope:
-                await served.receive()
-            assert scope.cancelled_caught
-        await other.send_all(sealed[-1:])
-
-        assert await served.receive() == b"whole"
-
-
-async def test_a_cut_send_spoils_the_stream_and_says_so() -> None:
-    """Half a frame went out: whatever followed would be garbage to the other side."""
-    async with ends() as (served, _):
-        with trio.move_on_after(0.05) as scope:
-            for _ in range(10_000):
-                await served.send(bytes(BULK_FRAME_BYTES))
-        assert scope.cancelled_caught
-
-        with pytest.raises(Unreachable, match="cut off"):
-            await served.send(b"next")
-
-
 async def test_only_so_many_connections_of_one_peer_are_served() -> None:
     async with serving() as server:
         streams = []
@@ -354,6 +298,26 @@ async def test_only_so_many_connections_of_one_peer_are_served() -> None:
         one_more = await dial_bulk(["127.0.0.1"], server.offer(PEER))
         with pytest.raises(Unreachable):
             await one_more.receive()
+        assert await is_alive(server)
+        for stream in (one_more, *streams):
+            stream.break_off()
+
+
+async def test_peers_of_one_prefix_leave_room_for_others() -> None:
+    async with serving() as server:
+        streams = []
+        for number in range(BULK_CONNECTIONS_PER_PREFIX_MAX):
+            peer = NodeId(bytes([number // BULK_CONNECTIONS_PER_PEER_MAX]) * 32)
+            stream = await dial_bulk(["127.0.0.1"], server.offer(peer))
+            await stream.send(b"x")
+            assert await stream.receive() == b"x"
+            streams.append(stream)
+
+        one_more = await dial_bulk(["127.0.0.1"], server.offer(PEER))
+        with pytest.raises(Unreachable):
+            await one_more.receive()
+        streams.pop().break_off()
+        await until(lambda: server._served.total() < BULK_CONNECTIONS_PER_PREFIX_MAX)
         assert await is_alive(server)
         for stream in (one_more, *streams):
             stream.break_off()
