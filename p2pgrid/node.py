@@ -26,6 +26,7 @@ from p2pgrid.api.services import Services
 from p2pgrid.chunks.exchange import open_exchange
 from p2pgrid.chunks.keeper import ChunkKeeper
 from p2pgrid.chunks.pack_store import open_chunk_store
+from p2pgrid.collector import keep_all
 from p2pgrid.config import Config
 from p2pgrid.errors import BadInput, GridError, Unusable
 from p2pgrid.explorer.remote import RemoteExplorer
@@ -108,10 +109,9 @@ async def _main(config: Config, grid: Path | None) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_at_signal, signals, nursery.cancel_scope)
             async with open_node(config, grid) as services:
-                log.info(
-                    "node %s of grid %s is up; control socket %s",
-                    short(services.node), services.genesis.name, config.data / SOCKET_NAME,
-                )  # fmt: skip
+                keep_all()
+                what = f"node {short(services.node)} of grid {services.genesis.name}"
+                log.info("%s is up; control socket %s", what, config.data / SOCKET_NAME)
                 await trio.sleep_forever()
 
 

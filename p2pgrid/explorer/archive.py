@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 from nacl.signing import SigningKey
 
+from p2pgrid.collector import uncollected
 from p2pgrid.crdt.register import Contradiction, RegisterKey, register_key
 from p2pgrid.errors import MalformedRecord, Refused, StoreFailed
 from p2pgrid.explorer.admission import Admission, Refusal
@@ -60,7 +61,8 @@ class Archive:
         prefix = Table.META.key(_OWN_AUTHOR)
         for key, _ in store.scan(prefix):
             self.view.protect(key[len(prefix) :])  # before others could crowd it out
-        self._load()
+        with uncollected():
+            self._load()
 
     def admit(self, signed: Signed[ExplorerRecord]) -> Admission:
         """Give a verified record to the view, and to the disk what the view took."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from itertools import combinations
 
+from p2pgrid.collector import uncollected
 from p2pgrid.crdt.arrivals import ArrivalLog
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
@@ -63,8 +64,9 @@ class Archive:
         """Operation to the root of a batch that holds it."""
         self._unstored: dict[bytes, bytes] = {}
         """Batches whose commit is under way."""
-        self._load_evidence()
-        stored = self._load_batches()
+        with uncollected():
+            self._load_evidence()
+            stored = self._load_batches()
         self.witness = Witness(
             genesis,
             self.state,

@@ -170,7 +170,7 @@ class Room:
     def take(self, peer: NodeId, count: int) -> bool:
         """Hold `count` bytes for a peer, if it may have so many; one request it always may."""
         held = self._held.get(peer, 0)
-        share = REQUEST_BYTES_MAX // (len(self._held) + (peer not in self._held))
+        share = REQUEST_BYTES_MAX // max(1, len(self._held))
         if held and held + count > min(REQUEST_BYTES_PER_PEER_MAX, share):
             return False
         self._held[peer] = held + count

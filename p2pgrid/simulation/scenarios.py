@@ -1,12 +1,11 @@
 """The scenarios: what happens to a grid in each, and which rules must hold."""
 
-import gc
 import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from p2pgrid.collector import uncollected
 from p2pgrid.errors import BadInput
 from p2pgrid.explorer.records import QUOTAS
 from p2pgrid.explorer.shelf import Quota
@@ -75,7 +74,7 @@ def simulate(  # noqa: PLR0913 - one for each option of the command
     minutes = scenario.minutes if minutes is None else minutes
     setting = Setting(nodes=nodes, seed=seed, changes_per_hour=changes_per_hour)
     wall, cpu = time.perf_counter(), time.process_time()
-    with _without_collection():
+    with uncollected():  # a grid is millions of objects in few cycles
         run = scenario.play(setting, minutes, tell, grid)
         result = _result_of(run, name)
     result.wall_seconds = time.perf_counter() - wall
@@ -92,18 +91,6 @@ def _is_of_arrays(name: str, nodes: int, model: str | None) -> bool:
     if not limits.NODES_MIN <= nodes <= nodes_max:
         raise BadInput(f"{name} takes {limits.NODES_MIN} to {nodes_max} nodes")
     return has_arrays and (model == "arrays" or nodes > limits.REAL_NODES_MAX)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """A grid is millions of objects in few cycles: looking for these takes most of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _result_of(run: Run, name: str) -> Result:

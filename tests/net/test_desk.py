@@ -3,7 +3,13 @@
 import trio
 import trio.testing
 
-from p2pgrid.limits.net import HEAVY_REQUESTS_AT_ONCE, PEER_BURST_MS, REQUEST_BYTES_PER_PEER_MAX
+from p2pgrid.limits.net import (
+    HEAVY_REQUESTS_AT_ONCE,
+    MODEST_BURST_MS,
+    PEER_BURST_MS,
+    PREFIX_BURST_MS,
+    REQUEST_BYTES_PER_PEER_MAX,
+)
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.desk import Desk
 from p2pgrid.net.fairness import cost_ms
@@ -87,3 +93,30 @@ async def test_what_a_peer_sends_beyond_its_room_waits(
         await where.make_room(MODEST, 10)
         where.give_back(GREEDY, REQUEST_BYTES_PER_PEER_MAX)
         await waited.wait()
+
+
+async def test_many_keys_of_one_prefix_wait_for_each_other(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """And not for those of another."""
+    crowd = [NodeId(bytes([number]) * 32) for number in range(1, 21)]
+    where, done = Desk(lambda peer: "crowd" if peer in crowd else peer.hex()), list[float]()
+    asked = int(2 * PREFIX_BURST_MS / cost_ms(QUERY) / len(crowd))
+    async with trio.open_nursery() as nursery:
+        for who in crowd * asked:
+            nursery.start_soon(ask, where, who, done, 0.0)
+        await trio.sleep(0.1)
+        asked_at = trio.current_time()
+        for _ in range(int(2 * MODEST_BURST_MS / cost_ms(QUERY))):
+            await ask(where, MODEST, [], 0.0)
+        assert trio.current_time() - asked_at < 1
+    assert max(done) > 5
+
+
+async def test_nothing_is_kept_of_those_who_had_their_turn(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    where, done = desk(), list[float]()
+    for _ in range(3):
+        await ask(where, MODEST, done)
+    assert where._called == {}

@@ -206,6 +206,8 @@ def test_turns_are_remembered_of_those_who_had_one_lately(
             assert served(turns) == [ticket]
 
     assert set(turns._had) == {peer(1), *map(peer, range(91, 100))}
+    order = list(turns._had)
+    assert order.index(peer(1)) == len(order) - 2
 
 
 def test_whoever_gives_up_a_place_makes_room_for_the_next() -> None:
@@ -248,6 +250,16 @@ def test_many_peers_share_the_room() -> None:
 
     assert REQUEST_BYTES_MAX / 2 < held <= REQUEST_BYTES_MAX * 1.5
     assert room.take(peer(1000), REQUEST_BODY_BYTES_MAX)
+
+
+def test_whoever_comes_new_counts_among_those_who_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fairness, "REQUEST_BYTES_MAX", 100)
+    room = Room()
+    assert room.take(peer(1), 60)
+    assert room.take(peer(2), 40)
+    assert not room.take(peer(2), 20)  # more than the half
+    assert room.take(peer(3), 30)
+    assert not room.take(peer(3), 4)  # more than a third
 
 
 def test_room_that_is_given_back_is_forgotten() -> None:
