@@ -143,12 +143,12 @@ def fields_of(result: Result) -> dict[str, str]:
         "scenario": f"{result.scenario}, {result.nodes} nodes, {result.minutes:g} min of changes, "
         f"seed {result.seed}",
         "model": _MODELS[result.model],
-        "load": f"{result.changes_per_hour:g} changes an hour of each node",
+        "load": f"{result.changes_per_hour:g} changes an hour of each node, announced every 6 h",
         "records": f"{result.records}; {result.reached_permille / 10:.1f} % of deliveries made",
         "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
         "copies": f"{result.copies:.2f} of each record at each node",
-        "bandwidth": f"{result.gossip_mbit:.4f} Mbit/s a node by gossip, "
-        f"{result.reconcile_mbit:.4f} by reconciliation",
+        "bandwidth": f"{1000 * result.gossip_mbit:.3g} kbit/s a node by gossip, "
+        f"{1000 * result.reconcile_mbit:.3g} by reconciliation",
         "lost": f"{result.records_lost} records",
         "roots equal": "no" if equal is None else f"after {equal:.0f} s",
         "cost": f"{result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of CPU, "

@@ -44,6 +44,8 @@ class ArrayRecords:
         self.complete_at = np.zeros(0, np.float32)
         """When everybody had it; infinite before."""
         self.holders = np.zeros(0, np.int64)
+        self.size = np.zeros(0, np.float32)
+        """In bytes."""
         self._free: list[int] = []
         self._add(ARRAY_SLOTS_MIN)
 
@@ -67,14 +69,15 @@ class ArrayRecords:
         is_live[self._free] = False
         return np.flatnonzero(is_live)
 
-    def open(self, at: float) -> int:
-        """A slot for a record that is published now."""
+    def open(self, at: float, size: int) -> int:
+        """A slot for a record of so many bytes that is published now."""
         if not self._free:
             self._add(self.slots)
         slot = heappop(self._free)
         self.state[slot * self._nodes : (slot + 1) * self._nodes] = 0
         self.knowledge[slot * self._edges : (slot + 1) * self._edges] = 0
         self.published_at[slot] = at
+        self.size[slot] = size
         self.complete_at[slot] = np.inf
         self.holders[slot] = 0
         return slot
@@ -93,6 +96,7 @@ class ArrayRecords:
         self.published_at = _longer(self.published_at, count)
         self.complete_at = _longer(self.complete_at, count)
         self.holders = _longer(self.holders, count)
+        self.size = _longer(self.size, count)
         for slot in range(start, start + count):
             heappush(self._free, slot)
 

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import numpy as np
 
 from p2pgrid.limits import simulation as limits
+from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
 from p2pgrid.simulation.array_grid import ArrayGrid
 from p2pgrid.simulation.array_links import Links, random_links
 from p2pgrid.simulation.array_pulls import ArrayPulls
@@ -15,6 +16,7 @@ from p2pgrid.simulation.array_reach import Reach
 from p2pgrid.simulation.array_sizes import measured_sizes
 from p2pgrid.simulation.array_spreading import ArraySpreading
 from p2pgrid.simulation.result import Result, Violation
+from p2pgrid.units import HOUR_MS
 
 _CLOSING_WINDOWS = 50
 """How often slots are looked for that are free again."""
@@ -27,7 +29,7 @@ class ArrayRun:
         self.seed = seed
         self.random = np.random.default_rng(seed)
         self.grid = ArrayGrid(links or random_links(nodes, self.random))
-        sizes = measured_sizes()
+        self.sizes = sizes = measured_sizes()
         self.reach = Reach(self.grid)
         self.spreading = ArraySpreading(self.grid, sizes, self.reach, self.random)
         self.pulls = ArrayPulls(self.grid, sizes, self.reach, self.random)
@@ -43,18 +45,22 @@ class ArrayRun:
     def change(
         self, seconds: float, changes_per_hour: float, tell: Callable[[float], None]
     ) -> None:
-        """Let nodes change for so long, each so often on average."""
+        """Let nodes change for so long, each so often on average; they announce themselves too."""
         self._run(limits.SETTLE_SECONDS)
-        nodes = self.grid.nodes
-        count = int(self.random.poisson(nodes * changes_per_hour * seconds / 3600))
+        nodes, sizes = self.grid.nodes, self.sizes
+        per_hour = (changes_per_hour, HOUR_MS / ANNOUNCE_INTERVAL_MS)
+        updates, others = self.random.poisson(nodes * seconds / 3600 * np.array(per_hour)).tolist()
+        count = updates + others
+        lengths = self.random.permutation([sizes.record] * updates + [sizes.announcement] * others)
         times = np.sort(self.random.random(count)) * seconds + self.now
         authors = self.random.integers(0, nodes, count)
         end = self.now + seconds
-        for number, (at, author) in enumerate(zip(times.tolist(), authors.tolist(), strict=True)):
+        said = zip(times.tolist(), authors.tolist(), lengths.tolist(), strict=True)
+        for number, (at, author, size) in enumerate(said):
             if self.now + limits.HOP_SECONDS <= at:
                 self._run(at)
                 tell(0.8 * number / count)
-            self.spreading.publish(self.grid.records.open(at), author, at)
+            self.spreading.publish(self.grid.records.open(at, size), author, at)
         self.records = count
         self._run(end)
 

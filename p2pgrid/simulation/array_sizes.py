@@ -17,7 +17,7 @@ from p2pgrid.crdt.messages import (
     Request,
 )
 from p2pgrid.crdt.trie import DIGEST_BYTES, FANOUT
-from p2pgrid.explorer.announce import Load, Stamp, update_of
+from p2pgrid.explorer.announce import Load, Stamp, announcement_of, update_of
 from p2pgrid.limits.crdt import NEWS_IDS_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import NetworkId, NodeId
@@ -30,6 +30,7 @@ from p2pgrid.net.spread_messages import (
     Push,
     spread_bytes,
 )
+from p2pgrid.simulation.world import facts_of
 from p2pgrid.units import GIB, HOUR_MS, TimestampMs
 from p2pgrid.wire.codec import encode
 from p2pgrid.wire.signed import sign
@@ -44,10 +45,13 @@ class Sizes:
     """In bytes, without what TCP and libp2p add to each message."""
 
     record: int
+    """An update, as nodes say it when a reservation begins."""
+    announcement: int
+    """All that a node says of itself."""
     push: float
     """A push without items."""
-    item: float
-    """One item of a push."""
+    head: float
+    """What is around one item of a push."""
     ids: float
     """An announcement or a pull without ids."""
     id: float
@@ -73,8 +77,8 @@ class Sizes:
 
 
 def measured_sizes() -> Sizes:
-    """Of messages that carry what nodes say when a reservation begins."""
-    envelope = _envelope()
+    """Of messages as the program writes them."""
+    envelope = _update()
     push, item = _line(lambda count: len(spread_bytes(Push(tuple(_items(envelope, count))))))
     ids, one_id = _line(lambda count: len(spread_bytes(Announce(tuple(_ids(count))))))
     fetch, fetched = _line(lambda count: _fetch_bytes(envelope, count))
@@ -83,8 +87,9 @@ def measured_sizes() -> Sizes:
     news = Compared(News(2**20, bytes(CUT_BYTES * _SOME)))
     return Sizes(
         record=len(envelope),
+        announcement=len(_announcement()),
         push=push,
-        item=item,
+        head=item - len(envelope),
         ids=ids,
         id=one_id,
         control=len(spread_bytes(Graft())),
@@ -115,9 +120,16 @@ def _ids(count: int) -> Iterator[bytes]:
     return (number.to_bytes(ITEM_ID_BYTES, "big") for number in range(count))
 
 
-def _envelope() -> bytes:
+def _update() -> bytes:
     key = SigningKey(bytes(range(32)))
     free = Capacity(millicores=12_000, memory_bytes=126 * GIB, ssd_bytes=2000 * GIB)
     stamp = Stamp((_LATE_MS - HOUR_MS) // 1000, 40, _LATE_MS)
     record = update_of(NodeId(bytes(key.verify_key)), Load(free, 12), stamp)
+    return sign(record, key, NetworkId(bytes(16))).envelope
+
+
+def _announcement() -> bytes:
+    key = SigningKey(bytes(range(32)))
+    stamp = Stamp((_LATE_MS - HOUR_MS) // 1000, 4, _LATE_MS)
+    record = announcement_of(facts_of(70_000, key), stamp)
     return sign(record, key, NetworkId(bytes(16))).envelope

@@ -152,7 +152,8 @@ class ArraySpreading:
 
     def _send_pushes(self, slot: Column, edge: Column, at: Column) -> None:
         self.copies += len(slot)
-        arrives = self.wires.send(edge, at, self._sizes.push, self._sizes.item)
+        each = self._records.size[slot] + np.float32(self._sizes.head)
+        arrives = self.wires.send(edge, at, self._sizes.push, each)
         goes = np.isfinite(arrives)
         self._pushes.put(self._window, arrives[goes], slot[goes], edge[goes])
 
@@ -168,7 +169,7 @@ class ArraySpreading:
         slots = slot[owner]
         is_to_hear = records.knowledge[records.on_edge(slots, edges)] & KNOWS == 0
         owner, edges, slots = owner[is_to_hear], edges[is_to_hear], slots[is_to_hear]
-        arrives = self.wires.send(edges, at[owner], self._sizes.ids, self._sizes.id)
+        arrives = self.wires.send(edges, at[owner], self._sizes.ids, np.float32(self._sizes.id))
         state = records.state[records.at_node(slots, links.target[edges])]
         goes = np.isfinite(arrives) & (state & TOLD == 0)  # to others it means nothing any more
         self._offers.put(self._window, arrives[goes], slots[goes], edges[goes])
@@ -207,7 +208,7 @@ class ArraySpreading:
         records.state[pair] |= ASKED
         records.knowledge[records.on_edge(slot, chosen)] |= REQUESTED
         self._due.put(self._window, at + np.float32(GOSSIP_REPEAT_PULL_SECONDS), slot, node)
-        arrives = self.wires.send(chosen, at, self._sizes.ids, self._sizes.id)
+        arrives = self.wires.send(chosen, at, self._sizes.ids, np.float32(self._sizes.id))
         goes = np.isfinite(arrives)
         self._requests.put(self._window, arrives[goes], slot[goes], chosen[goes])
 

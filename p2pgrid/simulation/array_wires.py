@@ -31,20 +31,21 @@ class ArrayWires:
         self._first[edge[::-1]] = places  # of several writes the last one remains
         return self._first[edge]
 
-    def send(self, edge: Column, at: Column, overhead: float, each: float) -> Column:
+    def send(self, edge: Column, at: Column, overhead: float, each: Column | np.float32) -> Column:
         """When items arrive that are sent on edges; infinite: never.
 
         Args:
             edge: of each item; items on one edge are one message.
             at: when it is sent.
             overhead: bytes of a message without its items.
-            each: bytes of an item.
+            each: bytes of each item, or of all.
         """
         order = by_number(self._links.source[edge])
         edge, at = edge[order], at[order]
+        weights = np.broadcast_to(each, len(order))[order]
         leader = self.firsts(edge)
         is_message = leader == np.arange(len(edge))
-        size = is_message * (overhead + MESSAGE_OVERHEAD_BYTES) + each
+        size = is_message * (overhead + MESSAGE_OVERHEAD_BYTES) + weights
         self.sent_bytes += float(size.sum())
         left_at = self._through_uplink(self._links.source[edge], at, size)
         messages = np.flatnonzero(is_message)

@@ -49,6 +49,7 @@ def _draw_agreement(axes: "Axes", result: Result) -> None:
     axes.set_ylim(0, 103)
     seconds, shares = zip(*result.series, strict=True)
     percents = [100 * share for share in shares]
+    axes.set_xlim(0, 1.02 * max(1.0, *seconds))
     axes.plot(seconds, percents, color=BLUE, linewidth=2.2, marker="o", markersize=3)
     equal = result.roots_equal_seconds
     text = "never all equal" if equal is None else f"all equal after {equal:.0f} s"

@@ -9,9 +9,11 @@ from p2pgrid.errors import PeerError
 from p2pgrid.explorer.announce import Load
 from p2pgrid.explorer.records import lease_ms_of, verify_record
 from p2pgrid.limits import simulation as limits
+from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
 from p2pgrid.simulation.node import Node
 from p2pgrid.simulation.result import Violation
 from p2pgrid.simulation.world import NETWORK, World
+from p2pgrid.units import SECOND_MS
 from p2pgrid.wire.codec import kind_of
 from p2pgrid.wire.kinds import RecordKind
 
@@ -81,6 +83,18 @@ class Run:
         pause = random.expovariate(self.world.setting.changes_per_hour / 3600)
         if self.world.scheduler.now + pause < end:
             self.world.scheduler.after(pause, self._change, node, random, end)
+
+    def _plan_announcement(self, node: Node, random: Random, seconds: float) -> None:
+        """Each node announced itself at some time, and does it again when that is long ago."""
+        ago_ms = random.randrange(ANNOUNCE_INTERVAL_MS)
+        node.announcer.announced_ms = node.now_ms() - ago_ms
+        due_seconds = (ANNOUNCE_INTERVAL_MS - ago_ms) / SECOND_MS
+        if due_seconds < seconds:
+            self.world.scheduler.after(due_seconds, self._announce, node)
+
+    def _announce(self, node: Node) -> None:
+        if node.is_up:
+            node.speak()
 
     def _change(self, node: Node, random: Random, end: float) -> None:
         if node.is_up:

@@ -99,7 +99,7 @@ class World:
         self._verified: dict[bytes, Signed[ExplorerRecord] | PeerError | None] = {}
         self._disks: dict[int, Disk] = {}
         self.nodes = [
-            kind_of_node(number)(self, number, key, _facts_of(number, key))
+            kind_of_node(number)(self, number, key, facts_of(number, key))
             for number in range(setting.nodes)
             for key in [_key_of(f"node {number}")]
         ]
@@ -358,7 +358,8 @@ def _other(random: Random, number: int, count: int) -> int:
     return peer + (peer >= number)
 
 
-def _facts_of(number: int, key: SigningKey) -> NodeFacts:
+def facts_of(number: int, key: SigningKey) -> NodeFacts:
+    """What a node of the grid says of itself."""
     node = NodeId(bytes(key.verify_key))
     peer, high, low = node.hex()[:46], number >> 16, number & 65535
     return NodeFacts(

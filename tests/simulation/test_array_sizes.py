@@ -15,7 +15,7 @@ def test_messages_of_routers_are_so_long() -> None:
     items = tuple(Item(Topic.CAPACITY, bytes([one]) * sizes.record) for one in range(7))
     ids = tuple(bytes([one]) * 8 for one in range(30))
 
-    assert abs(sizes.push + 7 * sizes.item - len(spread_bytes(Push(items)))) < 3
+    assert abs(sizes.push + 7 * (sizes.record + sizes.head) - len(spread_bytes(Push(items)))) < 3
     assert abs(sizes.ids + 30 * sizes.id - len(spread_bytes(Announce(ids)))) < 3
     assert sizes.control == len(spread_bytes(Prune()))
 
