@@ -18,7 +18,7 @@ NODE_FRESH_MS = ANNOUNCE_INTERVAL_MS + HOUR_MS
 """A node that was silent for longer than one announcement and an hour shows as down."""
 
 RECORD_INTERVAL_MS = 60 * SECOND_MS
-"""One record a minute of each register: gossip costs every node 4 to 6 ms a message."""
+"""One record a minute of each register: gossip costs every node of the grid a millisecond each."""
 
 RECORD_BURST = 5
 """Records of one register that may follow at once, such as when workloads start together."""

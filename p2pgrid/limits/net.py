@@ -54,6 +54,12 @@ ARRIVALS_REMEMBERED_MAX = 8192
 STREAMS_PER_CONNECTION_MAX = 64
 """Live inbound streams on one connection; ours needs five: control, gossip, identify and push."""
 
+STREAMS_PER_SECOND = 8.0
+"""Streams that one connection may open, sustained: ours last as long as the connection."""
+
+STREAMS_BURST = 64
+"""The same at once; more are refused before anything is said on them."""
+
 REQUESTS_PER_PEER_MAX = 64
 """Requests of one peer that we work on at once; the others wait in its own socket."""
 

@@ -32,11 +32,14 @@ from p2pgrid.limits.net import (
     BUFFERED_BYTES_MAX,
     CONNECTION_BUFFERED_BYTES_MAX,
     FRAME_WRITE_SECONDS_MAX,
+    STREAMS_BURST,
     STREAMS_PER_CONNECTION_MAX,
+    STREAMS_PER_SECOND,
     WINDOW_BYTES_MAX,
     WINDOW_OVERRUN_BYTES_MAX,
 )
 from p2pgrid.net.libp2p_door import handle_inbound_connection
+from p2pgrid.net.pace import TokenBucket
 from p2pgrid.net.tcp_info import measured_us
 from p2pgrid.units import KIB
 
@@ -67,11 +70,19 @@ def _guarded(
 def _limited(
     original: Callable[[swarm_connection.SwarmConn, IMuxedStream], Awaitable[None]],
 ) -> Callable[[swarm_connection.SwarmConn, IMuxedStream], Awaitable[None]]:
-    """Without a limit for each connection, one peer took all 2,048 streams of a host."""
+    """Without a limit for each connection, one peer took all 2,048 streams of a host.
+
+    Those that come and go cost 3 ms of CPU each to agree on a protocol, so there is a pace too.
+    """
     live: Counter[int] = Counter()
+    paces: WeakKeyDictionary[swarm_connection.SwarmConn, TokenBucket] = WeakKeyDictionary()
 
     async def limited(self: swarm_connection.SwarmConn, muxed_stream: IMuxedStream) -> None:
-        if live[id(self)] >= STREAMS_PER_CONNECTION_MAX:
+        now = trio.current_time()
+        pace = paces.setdefault(
+            self, TokenBucket(per_second=STREAMS_PER_SECOND, burst=STREAMS_BURST, now=now)
+        )
+        if live[id(self)] >= STREAMS_PER_CONNECTION_MAX or not pace.take(now):
             await reset_quietly(muxed_stream)
             return
         live[id(self)] += 1

@@ -42,7 +42,12 @@ _REPORT_SECONDS = 0.05
 _LISTEN = "/ip4/127.0.0.1/tcp/0"
 
 
+echoes: list[int] = []
+"""One for each stream that was worked on."""
+
+
 async def echo(stream: INetStream) -> None:
+    echoes.append(1)
     await stream.write(await stream.read(100))
     await stream.close()
 
@@ -201,6 +206,7 @@ def health(host: Any) -> Mapping[str, int]:
     buffers = [getattr(one, "stream_buffers", {}) for one in connections]  # mplex has none
     return {
         "connections": len(connections),
+        "echoes": len(echoes),
         "slots": swarm._inbound_limiter.borrowed_tokens,
         "streams": sum(len(one.streams) for one in connections),
         "buffered": sum(len(buffer) for each in buffers for buffer in each.values()),

@@ -25,13 +25,14 @@ from multiaddr import Multiaddr
 
 from p2pgrid.net.control import Hello, MessageReader, Ping, Pong, Request, message_bytes
 from p2pgrid.net.network import CONTROL_PROTOCOL, Method
-from tests.net.attack_victims import GRID, IGNORING, POISON, RAISING, TOPIC, WHO
+from tests.net.attack_victims import ECHO, GRID, IGNORING, POISON, RAISING, TOPIC, WHO
 
 _MESH = TProtocol("/meshsub/1.1.0")
 _CONTROL = TProtocol(CONTROL_PROTOCOL)
 _HALF_OPEN = 1000
 _STREAMS = 10_000
 _SETTLE_SECONDS = 0.4
+_CHURNED = 600
 Attack = Callable[[str], Awaitable[object]]
 
 
@@ -229,6 +230,24 @@ async def stream_flood(address: str) -> None:
         await trio.sleep(1)
 
 
+async def stream_churn(address: str) -> None:
+    """Streams that agree on a protocol, say a word, and are gone; one packet each."""
+    agreed = b"".join(
+        bytes([len(one) + 1]) + one + b"\n" for one in (b"/multistream/1.0.0", ECHO.encode())
+    )
+    said = agreed + b"x"
+    async with attacker(address) as (host, victim):
+        muxed = host.get_network().get_connections(victim)[0].muxed_conn
+        with suppress(Exception), trio.fail_after(8):
+            for stream_id in range(200_001, 200_001 + 2 * _CHURNED, 2):
+                opening = struct.pack("!BBHII", 0, 1, 1, stream_id, 0)
+                saying = struct.pack("!BBHII", 0, 0, 4, stream_id, len(said))
+                await muxed._write_frame(opening)
+                await muxed._write_frame(saying + said)
+                await trio.sleep(0.002)
+        await trio.sleep(1)
+
+
 async def closed_connections(address: str) -> None:
     """Connections that come and go in good order."""
     for _ in range(12):
@@ -323,6 +342,7 @@ STRANGERS: dict[str, Attack] = {
         half_open,
         window_overrun,
         stream_flood,
+        stream_churn,
         closed_connections,
         mplex,
         plaintext,

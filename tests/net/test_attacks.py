@@ -16,7 +16,9 @@ import pytest
 from p2pgrid.limits.net import (
     CONNECTION_BUFFERED_BYTES_MAX,
     CONNECTIONS_UNKNOWN_MAX,
+    STREAMS_BURST,
     STREAMS_PER_CONNECTION_MAX,
+    STREAMS_PER_SECOND,
 )
 from p2pgrid.limits.spreading import GOSSIP_OUTBOX_BYTES_MAX, GOSSIP_WANTED_PER_PEER_MAX
 from p2pgrid.units import MIB
@@ -39,6 +41,8 @@ OURS = [f"{attack}:ours" for attack in ATTACKS] + [f"{attack}:observed" for atta
 LAB_SECONDS_MAX = 170
 ANSWER_SECONDS_MAX = 1.0
 """What we promise others while somebody attacks."""
+CHURN_SECONDS_MAX = 20
+"""What an attack of 3 seconds may take on a busy machine."""
 PROMPT_SHARE = 0.95
 """Of the answers. Some wait for the machine, which others use as well; all come."""
 BUSY_FACTOR = 20
@@ -132,6 +136,12 @@ def test_our_node_keeps_few_half_open_connections_of_a_thousand(results: Results
     after = results["half_open:ours"]["after"]
 
     assert after["slots"] - after["connections"] <= CONNECTIONS_UNKNOWN_MAX
+
+
+def test_our_node_works_on_few_streams_of_one_that_opens_many(results: Results) -> None:
+    echoes = results["stream_churn:ours"]["after"]["echoes"]
+
+    assert 0 < echoes <= STREAMS_BURST + STREAMS_PER_SECOND * CHURN_SECONDS_MAX
 
 
 def test_our_node_takes_no_record_that_is_long_over(results: Results) -> None:

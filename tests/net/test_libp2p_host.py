@@ -2,19 +2,26 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BadInput, Unreachable, Unusable
-from p2pgrid.limits.net import BUFFERED_BYTES_MAX, CONNECTION_BUFFERED_BYTES_MAX
+from p2pgrid.limits.net import (
+    BUFFERED_BYTES_MAX,
+    CONNECTION_BUFFERED_BYTES_MAX,
+    STREAMS_BURST,
+    STREAMS_PER_SECOND,
+)
 from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.libp2p_patches import (
     LIBP2P_VERSION,
     Buffered,
     BufferedTcpStream,
+    _limited,
     check_version,
 )
 from p2pgrid.net.network import BulkStream, Method
@@ -184,6 +191,39 @@ def test_bytes_that_nobody_reads_are_bounded_for_a_connection_and_for_all() -> N
     for one in crowd[1:]:  # read by now, though nothing has arrived since
         one.stream_buffers[1].clear()
     assert allows(buffered, crowd[0])
+
+
+class OpenedStream:
+    """All that the limit on streams looks at."""
+
+    def __init__(self) -> None:
+        self.is_reset = False
+
+    async def reset(self) -> None:
+        self.is_reset = True
+
+
+class SomeConnection:
+    """The same of a connection."""
+
+
+async def test_streams_that_come_and_go_are_refused_beyond_a_pace(autojump_clock: object) -> None:
+    async def work(connection: object, stream: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    serve: Any = _limited(work)
+    one, another = SomeConnection(), SomeConnection()
+
+    async def refused(connection: SomeConnection, count: int) -> int:
+        streams = [OpenedStream() for _ in range(count)]
+        for stream in streams:
+            await serve(connection, stream)
+        return sum(stream.is_reset for stream in streams)
+
+    assert await refused(one, STREAMS_BURST + 10) == 10
+    assert await refused(another, STREAMS_BURST) == 0
+    await trio.sleep(1)
+    assert await refused(one, int(STREAMS_PER_SECOND) + 5) == 5
 
 
 async def connected_sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
