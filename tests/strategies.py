@@ -19,6 +19,7 @@ from hypothesis.strategies import SearchStrategy
 from p2pgrid.chunks.messages import ChunkAnswer, ChunkRequest, FlistAnswer, Served
 from p2pgrid.crdt.messages import Compare, Differs
 from p2pgrid.errors import InvalidRecord
+from p2pgrid.ledger.epoch_keys import EpochSecret
 from p2pgrid.ledger.epoch_messages import BatchesQuery
 from p2pgrid.ledger.messages import HistoryQuery
 from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
@@ -162,6 +163,7 @@ FIELDS: dict[type, dict[str, Values]] = {
     },
     CertifiedBatch: {"operations": _batches},
     EpochReport: {"reveal": st.just(b"") | ids},
+    EpochSecret: {"seed": ids, "reveal": ids},
     EpochProposal: {"seats": _seats()},
     EpochQuorum: {
         "signers": st.binary(max_size=16),

@@ -51,6 +51,8 @@ def make_app(services: Services) -> Starlette:
         "/ledger": money.ledger,
         "/ledger/evidence": money.evidence,
         "/publishers": publishers.publishers,
+        "/ledger/epochs": money.epochs,
+        "/ledger/witnesses": money.witnesses,
         "/flists": flists.names,
         "/flists/{flist:path}": flists.show,
         "/flist-files/{flist:path}": flists.file,

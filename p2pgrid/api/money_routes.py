@@ -116,6 +116,24 @@ class MoneyRoutes:
 
         return ProgressAnswer(work)
 
+    async def epochs(self, _: Request) -> Response:
+        """Every epoch, the newest first."""
+        found = await self._services.ledger.epochs()
+        return json_answer(
+            [
+                {
+                    **to_json(one),
+                    "started": format_time(one.started_ms),
+                    "ended": "" if one.ended_ms is None else format_time(one.ended_ms),
+                }
+                for one in found
+            ]
+        )
+
+    async def witnesses(self, _: Request) -> Response:
+        """Who votes now."""
+        return json_answer(await self._services.ledger.witnesses())
+
     def _named(self, text: str) -> AccountId:
         """The account that a person means: the name of a wallet, an address, or 64 hex digits."""
         if len(text) == _ID_DIGITS or looks_like_address(text):

@@ -16,6 +16,7 @@ from p2pgrid.cli.output import (
     print_json,
 )
 from p2pgrid.errors import BadInput
+from p2pgrid.limits.epochs import EPOCH_SECONDS_DEFAULT
 from p2pgrid.model.ids import ID_BYTES, NodeId
 from p2pgrid.net.address import join_address, split_address
 from p2pgrid.units import format_tft, parse_tft
@@ -49,6 +50,10 @@ def grid() -> None:
     "--out", type=click.Path(path_type=Path, dir_okay=False), default="genesis.cbor",
     show_default=True, help="Where to write it; never over another file.",
 )  # fmt: skip
+@click.option(
+    "--epoch-seconds", type=click.IntRange(1), default=EPOCH_SECONDS_DEFAULT, show_default=True,
+    metavar="SECONDS", help="How long witnesses keep their keys; votes pause when they change.",
+)  # fmt: skip
 @json_option
 @click.pass_obj
 def create(  # noqa: PLR0913, PLR0917 - one for each option
@@ -58,6 +63,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
     balances: tuple[str, ...],
     seeds: tuple[str, ...],
     out: Path,
+    epoch_seconds: int,
     as_json: bool,
 ) -> None:
     """Write the genesis record of a new grid.
@@ -81,6 +87,7 @@ def create(  # noqa: PLR0913, PLR0917 - one for each option
             seeds=[_seed(text) for text in seeds],
             created_ms=clock.now_ms(),
             nonce=secrets.token_bytes(16),
+            epoch_seconds=epoch_seconds,
         )
         write_genesis(out, genesis)
     made = {"grid": name, "network": genesis.network.hex(), "file": str(out)}

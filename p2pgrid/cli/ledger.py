@@ -25,6 +25,8 @@ def ledger() -> None:
       p2pgrid ledger status
       p2pgrid ledger evidence
       p2pgrid ledger verify
+      p2pgrid ledger epochs
+      p2pgrid ledger witnesses
     """
 
 
@@ -127,3 +129,61 @@ def verify(ctx: click.Context, as_json: bool) -> None:
         click.echo("everything holds" if found["is_sound"] else "something does NOT hold")
     if not found["is_sound"]:
         ctx.exit(1)
+
+
+@ledger.command("epochs", epilog=EXIT_STATUS)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@json_option
+@click.pass_obj
+def epochs(client: NodeClient, limit: int, as_json: bool) -> None:
+    """List epochs: how long they were, what they held, who decided them.
+
+    \b
+    Examples:
+      p2pgrid ledger epochs
+      p2pgrid ledger epochs --json | jq -r .end
+    """
+    with errors_shown():
+        found = client.get("/ledger/epochs")[:limit]
+    if as_json:
+        print_json(*found)
+        return
+    rows = [
+        {
+            "epoch": str(one["epoch"]),
+            "started": one["started"],
+            "ended": one["ended"],
+            "operations": "" if one["operations"] is None else str(one["operations"]),
+            "quorum": f"{one['quorum']} of {one['weight']}",
+            "end": "" if one["end"] is None else one["end"][:16],
+            "settled": "yes" if one["is_settled"] else "",
+        }
+        for one in found
+    ]
+    print_table(rows, empty="no epoch has begun")
+
+
+@ledger.command("witnesses", epilog=EXIT_STATUS)
+@json_option
+@click.pass_obj
+def witnesses(client: NodeClient, as_json: bool) -> None:
+    """List who votes in the current epoch, and with which key.
+
+    \b
+    Examples:
+      p2pgrid ledger witnesses --json | jq -r .node
+    """
+    with errors_shown():
+        found = client.get("/ledger/witnesses")
+    if as_json:
+        print_json(*found)
+        return
+    rows = [
+        {
+            "node": one["node"],
+            "weight": str(one["weight"]),
+            "key": "its own" if one["key"] == one["node"] else one["key"][:16],
+        }
+        for one in found
+    ]
+    print_table(rows, empty="nobody votes")

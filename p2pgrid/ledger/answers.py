@@ -1,7 +1,17 @@
 """A full node's answers to light peers: what it holds, with proofs where there are any."""
 
+from bisect import bisect_right
+
 from p2pgrid.errors import NotFound
 from p2pgrid.ledger.archive import Archive
+from p2pgrid.ledger.epoch_messages import (
+    BatchesQuery,
+    BatchesReport,
+    CutQuery,
+    CutReport,
+    EpochsQuery,
+    EpochsReport,
+)
 from p2pgrid.ledger.messages import (
     AccountQuery,
     AccountReport,
@@ -19,8 +29,13 @@ from p2pgrid.ledger.messages import (
 )
 from p2pgrid.ledger.state import Escrow
 from p2pgrid.ledger.views import history_of
+from p2pgrid.limits.epochs import (
+    BATCH_ANSWER_BYTES_MAX,
+    CUT_IDS_PER_ANSWER,
+    EPOCHS_PER_ANSWER,
+)
 from p2pgrid.limits.ledger import ALARMS_SHOWN_MAX, EVIDENCE_PER_ANSWER
-from p2pgrid.model.certificate import CertifiedOperation
+from p2pgrid.model.certificate import CertifiedBatch, CertifiedOperation
 from p2pgrid.model.ids import NodeId, RecordId
 from p2pgrid.wire.codec import decode, encode
 
@@ -93,6 +108,44 @@ def answer_evidence(archive: Archive, body: bytes) -> bytes:
             is_last=len(page) == len(culprits),
         )
     )
+
+
+def answer_epochs(archive: Archive, body: bytes) -> bytes:
+    """How epochs ended. Raises PeerError."""
+    first = decode(EpochsQuery, body).first
+    certificates = archive.epochs.chain.certificates[first : first + EPOCHS_PER_ANSWER]
+    return encode(EpochsReport(certificates=certificates))
+
+
+def answer_cut(archive: Archive, body: bytes) -> bytes:
+    """The operations of a set, page by page. Raises PeerError, NotFound."""
+    query = decode(CutQuery, body)
+    if query.epoch > archive.epochs.chain.epoch:
+        raise NotFound("this node knows of no such epoch")
+    cut = archive.epochs.operations_of(query.epoch).known(query.root)
+    if cut is None:
+        raise NotFound("this node knows no such set of operations")
+    after = bisect_right(cut.ordered, query.after)
+    page = cut.ordered[after : after + CUT_IDS_PER_ANSWER]
+    is_last = after + len(page) == len(cut.ordered)
+    return encode(CutReport(operations=page, is_last=is_last))
+
+
+def answer_batches(archive: Archive, body: bytes) -> bytes:
+    """Batches that hold some operations, as many as fit. Raises PeerError."""
+    query = decode(BatchesQuery, body)
+    found: dict[bytes, CertifiedBatch] = {}
+    room_bytes = BATCH_ANSWER_BYTES_MAX
+    for operation in query.operations:
+        batch = archive.batch_with(operation)
+        if batch is None or batch.certificate.epoch != query.epoch:
+            continue
+        if batch.certificate.root not in found:
+            room_bytes -= len(encode(batch))
+            if room_bytes < 0 and found:
+                break
+            found[batch.certificate.root] = batch
+    return encode(BatchesReport(batches=tuple(found.values())))
 
 
 def answer_status(archive: Archive, body: bytes) -> bytes:

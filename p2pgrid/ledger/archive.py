@@ -4,7 +4,7 @@ On start the state is folded anew from what is stored; nothing of it is kept apa
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import combinations
 
 from p2pgrid.collector import uncollected
@@ -12,12 +12,9 @@ from p2pgrid.crdt.arrivals import ArrivalLog
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
 from p2pgrid.errors import MalformedRecord, StoreFailed, Unusable
-from p2pgrid.ledger.certificate import (
-    Verified,
-    first_witnesses,
-    prove,
-    read_operation,
-)
+from p2pgrid.ledger.certificate import Verified, WitnessSet, prove, read_operation
+from p2pgrid.ledger.epoch_books import EpochBooks, Settlement
+from p2pgrid.ledger.epoch_chain import epoch_number
 from p2pgrid.ledger.evidence import convict_witnesses, evidence_id
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
 from p2pgrid.ledger.rules import named_accounts
@@ -40,6 +37,8 @@ from p2pgrid.wire.signed import Signed
 
 log = logging.getLogger(__name__)
 
+_Operations = tuple[tuple[RecordId, Operation], ...]
+
 
 class Archive:
     """Everything certified that this node knows, in memory and on disk. An `answerer.Replica`."""
@@ -49,24 +48,24 @@ class Archive:
     ) -> None:
         self.genesis = genesis
         self.network = genesis.network
-        self.witnesses = first_witnesses(genesis)
-        self.is_witness = self.witnesses.weight_of(own) > 0
         self.state = LedgerState(genesis)
+        self.epochs = EpochBooks(genesis, store, self.state)
         self.ids = HashTrie()
         self.arrivals = ArrivalLog()
         self.convicted: dict[NodeId, Equivocation] = {}
         self.unwanted = UnwantedIds(LEDGER_UNWANTED_MAX)
         """Ids of what peers may hold and we refuse, the latest last."""
         self._account_evidence = 0
+        self._own = own
         self._store = store
         self._now_ms = now_ms
         self._batch_of: dict[RecordId, bytes] = {}
-        """Operation to the root of a batch that holds it."""
+        """Operation to the id of a batch that holds it."""
         self._unstored: dict[bytes, bytes] = {}
         """Batches whose commit is under way."""
-        with uncollected():
-            self._load_evidence()
-            stored = self._load_batches()
+        self._ahead: dict[int, list[tuple[bytes, _Operations]]] = {}
+        """Batches of epochs after the first that is not settled here."""
+        self._load_evidence()
         self.witness = Witness(
             genesis,
             self.state,
@@ -74,9 +73,20 @@ class Archive:
             book=self._load_votes(),
             envelope_of=self.envelope_of,
         )
-        self._store.write(self.witness.observe(stored, now_ms()))
+        with uncollected():
+            self._load_batches()
 
     # --- questions --------------------------------------------------------------------------------
+
+    @property
+    def witnesses(self) -> WitnessSet:
+        """Who votes now, as far as is known here."""
+        return self.epochs.chain.witnesses
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether this node does."""
+        return self.witnesses.weight_of(self._own) > 0
 
     @property
     def batch_count(self) -> int:
@@ -85,13 +95,13 @@ class Archive:
 
     def is_kept(self, operation: RecordId) -> bool:
         """Whether the certificate of an operation is here, and not only in memory."""
-        root = self._batch_of.get(operation)
-        return root is not None and root not in self._unstored
+        batch_id = self._batch_of.get(operation)
+        return batch_id is not None and batch_id not in self._unstored
 
     def batch_with(self, operation: RecordId) -> CertifiedBatch | None:
         """A certified batch that holds an operation."""
-        root = self._batch_of.get(operation)
-        return None if root is None else self._read_batch(root)
+        batch_id = self._batch_of.get(operation)
+        return None if batch_id is None else self._read_batch(batch_id)
 
     def wants_batch(self, verified: Verified) -> bool:
         """Whether a batch brings an operation that was not certified here before.
@@ -99,9 +109,11 @@ class Archive:
         What is certified can be in any number of batches: whoever has operations
         under way gets votes for them in every order. Only what brings news is kept.
         """
-        if verified.root in self.ids:
+        epoch = verified.batch.certificate.epoch
+        if verified.id in self.ids or epoch < self.epochs.settled:
             return False
-        return any(self.state.operation(identity) is None for identity, _ in verified.operations)
+        held = self.epochs.operations_of(epoch)
+        return any(identity not in held for identity, _ in verified.operations)
 
     def wants_evidence(self, evidence: Equivocation) -> bool:
         """Whether a proof, not verified yet, is worth the room.
@@ -122,7 +134,7 @@ class Archive:
         self.unwanted.add(identity)
 
     def record(self, identity: bytes) -> bytes | None:
-        """A batch by its root or a proof by its id, as it travels."""
+        """A batch or a proof by its id, as it travels."""
         batch = self._read_batch(identity)
         if batch is not None:
             return encode(LedgerItem(BatchItem(batch)))
@@ -133,19 +145,19 @@ class Archive:
 
     def proof(self, operation: RecordId) -> CertifiedOperation | None:
         """What proves to a light peer that an operation is certified."""
-        root = self._batch_of.get(operation)
-        batch = None if root is None else self._read_batch(root)
-        if root is None or batch is None:
+        batch_id = self._batch_of.get(operation)
+        batch = None if batch_id is None else self._read_batch(batch_id)
+        if batch_id is None or batch is None:
             return None
-        return prove(Verified(root, self._operations_of(batch), batch), operation)
+        return prove(Verified(batch_id, self._operations_of(batch), batch), operation)
 
     def envelope_of(self, operation: RecordId) -> bytes | None:
         """A certified operation with its signature, as the batch brought it."""
         proof = self.proof(operation)
         return None if proof is None else proof.operation
 
-    def _read_batch(self, root: bytes) -> CertifiedBatch | None:
-        data = self._unstored.get(root) or self._store.get(Table.BATCH.key(root))
+    def _read_batch(self, batch_id: bytes) -> CertifiedBatch | None:
+        data = self._unstored.get(batch_id) or self._store.get(Table.BATCH.key(batch_id))
         return None if data is None else decode(CertifiedBatch, data)
 
     def _operations_of(self, batch: CertifiedBatch) -> tuple[tuple[RecordId, Operation], ...]:
@@ -175,11 +187,11 @@ class Archive:
         Nobody else may have it yet. Raises StoreFailed.
         """
         changes = self._fold(verified)
-        self._unstored[verified.root] = encode(verified.batch)
+        self._unstored[verified.id] = encode(verified.batch)
         try:
             await self._store.commit(changes)
         finally:
-            del self._unstored[verified.root]
+            del self._unstored[verified.id]
 
     def admit_evidence(self, evidence: Equivocation) -> bool:
         """Take in a verified proof; whether its culprit is convicted by it."""
@@ -200,15 +212,22 @@ class Archive:
 
     def _fold(self, verified: Verified) -> list[Change]:
         """Let a batch take effect in memory; gives what to store, all or nothing."""
-        self._enter(verified.root, verified.operations)
-        votes = self.witness.observe(verified.operations, self._now_ms())
-        return [(Table.BATCH.key(verified.root), encode(verified.batch)), *votes]
+        changes = self._enter(verified.id, verified.operations, verified.batch.certificate.epoch)
+        return [(Table.BATCH.key(verified.id), encode(verified.batch)), *changes]
 
-    def _enter(self, root: bytes, operations: Iterable[tuple[RecordId, Operation]]) -> None:
-        operations = tuple(operations)
-        self._note(root)
+    def _enter(self, batch_id: bytes, operations: _Operations, epoch: int) -> list[Change]:
+        """Note a batch; it takes effect when the epochs before its own are settled."""
+        self._note(batch_id)
+        live = tuple(one for one in operations if not self.epochs.is_void(epoch, one[0]))
+        changes = self.epochs.note(epoch, (identity for identity, _ in live))
+        if epoch > self.epochs.settled:
+            self._ahead.setdefault(epoch, []).append((batch_id, live))
+            return changes
+        return [*changes, *self._apply(batch_id, live)]
+
+    def _apply(self, batch_id: bytes, operations: _Operations) -> list[Change]:
         for identity, operation in operations:
-            self._batch_of.setdefault(identity, root)
+            self._batch_of.setdefault(identity, batch_id)
             if self.unwanted:  # a proof against who was a nobody may count from now on
                 for account in named_accounts(operation):
                     self.unwanted.discard(evidence_id(account))
@@ -221,6 +240,7 @@ class Archive:
                 "no witness votes any more; see: p2pgrid ledger evidence",
                 slot.hex(),
             )
+        return self.witness.observe(operations, self._now_ms())
 
     def _note(self, identity: bytes) -> None:
         if self.ids.add(identity):
@@ -238,31 +258,68 @@ class Archive:
                 if one is not None and other is not None:
                     found |= {
                         evidence.culprit: evidence
-                        for evidence in convict_witnesses(one, other, self.witnesses)
+                        for evidence in convict_witnesses(one, other, self._voters_of(one))
                     }
         return [evidence for evidence in found.values() if self.admit_evidence(evidence)]
 
-    def _verified(self, root: bytes) -> Verified | None:
-        batch = self._read_batch(root)
-        return None if batch is None else Verified(root, self._operations_of(batch), batch)
+    def _voters_of(self, verified: Verified) -> WitnessSet:
+        frame = self.epochs.chain.frame_of(verified.batch.certificate.epoch)
+        assert frame is not None, "its certificate was checked"
+        return frame.witnesses
+
+    def _verified(self, batch_id: bytes) -> Verified | None:
+        batch = self._read_batch(batch_id)
+        return None if batch is None else Verified(batch_id, self._operations_of(batch), batch)
+
+    # --- epochs -----------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Settle every epoch that is over and all here."""
+        while (settlement := self.epochs.settle()) is not None:
+            self._settled(settlement)
+
+    def _settled(self, settlement: Settlement) -> None:
+        envelopes = {one: self.envelope_of(one) or b"" for one in settlement.void}
+        changes = self._drop(settlement.void)
+        self.state.remove(settlement.void)
+        number = epoch_number(self.epochs.settled)
+        if number > (self._store.get(Table.SETTLED.key()) or epoch_number(0)):
+            # Votes of the epoch that is over: what they were for is certified, or free again.
+            changes += [*self.witness.forget_votes(), (Table.SETTLED.key(), number)]
+        for batch_id, operations in self._ahead.pop(self.epochs.settled, ()):
+            changes += self._apply(batch_id, operations)
+        self._store.write([*self.epochs.settle_changes(settlement, envelopes), *changes])
+        log.info("epoch %d is settled; %d void", settlement.epoch, len(settlement.void))
+
+    def _drop(self, void: tuple[RecordId, ...]) -> list[Change]:
+        """Forget batches that hold nothing else, and what they proved."""
+        gone = set(void)
+        dropped: list[Change] = []
+        for batch_id in sorted({self._batch_of.pop(one) for one in void if one in self._batch_of}):
+            batch = self._read_batch(batch_id)
+            if batch is None or any(one not in gone for one, _ in self._operations_of(batch)):
+                continue
+            self.ids.discard(batch_id)
+            self.refuse(batch_id)
+            dropped.append((Table.BATCH.key(batch_id), None))
+        return dropped
 
     # --- start ------------------------------------------------------------------------------------
 
-    def _load_batches(self) -> list[tuple[RecordId, Operation]]:
+    def _load_batches(self) -> None:
         """Fold what is stored: it was verified before. What cannot be read is fetched anew."""
-        loaded: list[tuple[RecordId, Operation]] = []
-        broken: list[Change] = []
+        changes: list[Change] = []
         for key, data in self._store.scan(Table.BATCH.value):
             try:
-                operations = self._operations_of(decode(CertifiedBatch, data))
+                batch = decode(CertifiedBatch, data)
+                operations = self._operations_of(batch)
             except MalformedRecord as error:
                 log.warning("the ledger's store holds a broken batch, dropped: %s", error)
-                broken.append((key, None))
+                changes.append((key, None))
                 continue
-            self._enter(key[1:], operations)
-            loaded += operations
-        self._store.write(broken)
-        return loaded
+            changes += self._enter(key[1:], operations, batch.certificate.epoch)
+        self._store.write(changes)
+        self.settle()
 
     def _load_evidence(self) -> None:
         for key, data in self._store.scan(Table.EVIDENCE.value):

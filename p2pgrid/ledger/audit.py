@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 from p2pgrid.errors import BrokenProtocol, PeerError
 from p2pgrid.ledger.certificate import WitnessSet, verify_batch
+from p2pgrid.ledger.epoch_chain import EpochChain
+from p2pgrid.ledger.epoch_operations import cut_of
 from p2pgrid.ledger.evidence import evidence_id, verify_evidence
 from p2pgrid.ledger.state import LedgerState
 from p2pgrid.limits.ledger import AUDIT_FINDINGS_MAX
 from p2pgrid.model.certificate import CertifiedBatch, Equivocation, TwoVotes
+from p2pgrid.model.epoch import EpochCertificate
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import NodeId, RecordId, short
 from p2pgrid.model.operation import Operation
@@ -72,18 +75,26 @@ class Audit:
     Args:
         genesis: the grid's.
         witnesses_of: who voted in an epoch; None of one that is not known.
+        counts: whether an operation that is certified in an epoch is in effect: that is not void,
+            nor of an epoch that waits for one before.
     """
 
-    def __init__(self, genesis: Genesis, witnesses_of: Callable[[int], WitnessSet | None]) -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        witnesses_of: Callable[[int], WitnessSet | None],
+        counts: Callable[[int, RecordId], bool] = lambda _epoch, _operation: True,
+    ) -> None:
         self._genesis = genesis
         self._network = genesis.network
         self._witnesses_of = witnesses_of
+        self._counts = counts
+        self._held: dict[int, set[RecordId]] = {}
         self._state = LedgerState(genesis)
         self.roots: set[bytes] = set()
         """Of the batches looked at."""
-        self._batches = Check(
-            "a quorum of witnesses signed each batch, under the root it is kept by"
-        )
+        self._batches = Check("a quorum of witnesses signed each batch, under the id it is kept by")
+        self._ends = Check("a quorum of its witnesses signed how each epoch ended, and with what")
         self._signatures = Check("each operation is signed by its account for this grid")
         self._evidence = Check("each proof of double signing proves it, under the id it is kept by")
         self._votes = Check("each vote kept here names an operation that is kept and uses its slot")
@@ -96,7 +107,7 @@ class Audit:
     # --- feeding ----------------------------------------------------------------------------------
 
     def take_batches(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
-        """Look at batches: (root, as it rests)."""
+        """Look at batches: (id, as it rests)."""
         for root, data in entries:
             if root not in self.roots:
                 self.roots.add(root)
@@ -113,10 +124,26 @@ class Audit:
         except PeerError as error:
             self._batches.failed(f"{_name(root)}: {error}")
             return
-        self._batches.note(verified.root == root, f"{_name(root)}: kept under another root")
+        self._batches.note(verified.id == root, f"{_name(root)}: kept under another id")
         for envelope in batch.operations:
             self._check_signature(envelope)
-        self._state.add(verified.operations)
+        counting = [one for one in verified.operations if self._counts(epoch, one[0])]
+        self._held.setdefault(epoch, set()).update(identity for identity, _ in counting)
+        self._state.add(counting)
+
+    def take_ends(self, certificates: Iterable[EpochCertificate], settled: int) -> None:
+        """Look at how epochs ended, after all batches of the settled ones."""
+        chain = EpochChain(self._genesis)
+        for certificate in certificates:
+            proposal = certificate.proposal
+            try:
+                chain.append(certificate)
+            except PeerError as error:
+                self._ends.failed(f"epoch {proposal.epoch}: {error}")
+                continue
+            held = cut_of(self._held.get(proposal.epoch, ()))
+            is_whole = proposal.epoch >= settled or held.root == proposal.operations_root
+            self._ends.note(is_whole, f"epoch {proposal.epoch}: its operations are others")
 
     def _check_signature(self, envelope: bytes) -> None:
         try:
@@ -172,7 +199,14 @@ class Audit:
             convicted: keys that it holds proofs against.
         """
         state = self._state
-        checks = [self._batches, self._signatures, self._slots(), self._chains(), self._sums()]
+        checks = [
+            self._batches,
+            *[self._ends] * (self._ends.count > 0),
+            self._signatures,
+            self._slots(),
+            self._chains(),
+            self._sums(),
+        ]
         checks += [self._balances(convicted), self._escrows(), self._evidence, self._votes]
         same = Check("the state in use is what the stored records give")
         for what, ours, theirs in (

@@ -9,6 +9,7 @@ from nacl.signing import SigningKey
 
 from p2pgrid.errors import BrokenProtocol, Refused
 from p2pgrid.ledger.archive import Archive
+from p2pgrid.ledger.epoch_keys import EpochKeys
 from p2pgrid.ledger.rules import MAY_PASS, may_pay, names_usable_keys
 from p2pgrid.ledger.state import LedgerState
 from p2pgrid.ledger.voting import answer_of
@@ -69,14 +70,14 @@ class Ballot:
         self,
         archive: Archive,
         store: Store,
-        key: SigningKey,
+        keys: EpochKeys,
         now_ms: Callable[[], TimestampMs],
         *,
         on_behind: Callable[[NodeId], None],
     ) -> None:
         self._archive = archive
         self._store = store
-        self._key = key
+        self._keys = keys
         self._now_ms = now_ms
         self._on_behind = on_behind
         self._turns: dict[NodeId, _Turn] = {}
@@ -102,20 +103,39 @@ class Ballot:
     async def _answer(self, asker: NodeId, body: bytes) -> bytes:
         archive = self._archive
         request = decode(VoteRequest, body, bytes_max=FRAME_BYTES_MAX)
-        ours = archive.witnesses
-        if not archive.is_witness:
-            raise Refused(f"{short(NodeId(bytes(self._key.verify_key)))} is no witness")
-        if (request.epoch, request.witness_set_hash) != (ours.epoch, ours.hash):
-            raise Refused(f"this witness votes in epoch {ours.epoch} of another witness set")
+        witnesses, key = archive.witnesses, self._require_turn(asker, request)
         candidates = await self._examine(request.operations)
+        self._require_turn(asker, request)  # the epoch may have ended meanwhile
         if len({one.signed.id for one in candidates}) != len(candidates):
             raise BrokenProtocol("an operation is in the batch twice")
         judged = archive.witness.judge(candidates, self._now_ms())
         await self._store.commit(judged.changes)
+        if archive.witnesses.epoch != witnesses.epoch:
+            raise Refused("the epoch that these votes were for has ended")
         if any(refusal.reason in _SHOWS_US_BEHIND for refusal in judged.refusals):
             self._on_behind(asker)
         log.debug("voted for %d of %d operations", len(judged.accepted), len(candidates))
-        return encode(answer_of(archive, candidates, judged, self._key))
+        return encode(answer_of(archive, candidates, judged, witnesses, key))
+
+    def _require_turn(self, asker: NodeId, request: VoteRequest) -> SigningKey:
+        """The key to vote with now. Raises Refused when this node does not."""
+        epochs, node = self._archive.epochs, self._keys.node
+        frame, ours = epochs.chain.frame, epochs.chain.witnesses
+        seat = frame.seat_of(node)
+        if seat is None:
+            raise Refused(f"{short(node)} is no witness")
+        if (request.epoch, request.witness_set_hash) != (ours.epoch, ours.hash):
+            if request.epoch > ours.epoch:
+                self._on_behind(asker)
+            raise Refused(f"this witness votes in epoch {ours.epoch} of another witness set")
+        if not epochs.is_settled:
+            raise Refused(f"this witness does not know yet how epoch {epochs.settled} ended")
+        if frame.schedule.is_frozen(self._now_ms()):
+            raise Refused(f"epoch {ours.epoch} is ending; votes go on in a moment")
+        key = self._keys.key_of(seat)
+        if key is None:
+            raise Refused("this witness has lost its key; it sits out until the next epoch")
+        return key
 
     async def _examine(self, envelopes: Sequence[bytes]) -> tuple[Candidate, ...]:
         network, state = self._archive.network, self._archive.state

@@ -30,6 +30,7 @@ from p2pgrid.wire.signed import is_signed_by, message_of, open_envelope, record_
 _LEAF = b"p2pgrid.leaf"
 _NODE = b"p2pgrid.node"
 _SET = b"p2pgrid.set"
+_BATCH = b"p2pgrid.batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,13 @@ def quorum_of(total: int) -> int:
 def first_witnesses(genesis: Genesis) -> WitnessSet:
     """The witness set of epoch 0."""
     return WitnessSet(0, genesis.witnesses)
+
+
+def set_of(epoch: int, witness_sets: Sequence[WitnessSet]) -> WitnessSet:
+    """The witness set of one epoch. Raises BrokenProtocol: no such epoch has begun."""
+    if epoch >= len(witness_sets):
+        raise BrokenProtocol(f"epoch {epoch} has not begun")
+    return witness_sets[epoch]
 
 
 # --- Merkle tree ----------------------------------------------------------------------------------
@@ -253,11 +261,24 @@ def read_operation(envelope: bytes, network: NetworkId) -> tuple[RecordId, Opera
     return identity, decode(Operation, opened.body)
 
 
+def batch_id(certificate: Certificate) -> bytes:
+    """What a certified batch is known by, 32 bytes.
+
+    The root of its operations in epoch 0. Later the epoch goes in as well: the same
+    operations may be certified in one epoch in vain, and in the next for good.
+    """
+    if certificate.epoch == 0:
+        return certificate.root
+    place = certificate.epoch.to_bytes(8, "big")
+    return blake2b(place + certificate.root, digest_size=ID_BYTES, person=_BATCH).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A certified batch whose certificate has been checked."""
 
-    root: bytes
+    id: bytes
+    """See `batch_id`."""
     operations: tuple[tuple[RecordId, Operation], ...]
     batch: CertifiedBatch
 
@@ -275,7 +296,7 @@ def verify_batch(batch: CertifiedBatch, witnesses: WitnessSet, network: NetworkI
     if root != batch.certificate.root:
         raise BrokenProtocol("the certificate is of other operations")
     verify_certificate(batch.certificate, witnesses, network)
-    return Verified(root, operations, batch)
+    return Verified(batch_id(batch.certificate), operations, batch)
 
 
 def prove(verified: Verified, identity: RecordId) -> CertifiedOperation:

@@ -260,7 +260,8 @@ class Entry:
         if answer.signature is not None:
             left = [one.envelope for one in proposal.without(refused)]
             vote = vote_for(left, self._witnesses)
-            if not is_signed_by(witness, vote_message(vote, self._network), answer.signature):
+            key = self._witnesses.signing_keys[witness]
+            if not is_signed_by(key, vote_message(vote, self._network), answer.signature):
                 raise BadSignature("a vote is not signed by its witness")
             proposal.votes.setdefault(frozenset(refused), {})[witness] = answer.signature
         proposal.refusals[witness] = refused

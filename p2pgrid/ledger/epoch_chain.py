@@ -4,7 +4,7 @@ No witness set introduces itself: each was decided by a quorum of the one before
 holds the genesis can check all of it, and needs nobody's word for anything.
 """
 
-from p2pgrid.errors import BrokenProtocol
+from p2pgrid.errors import BrokenProtocol, MalformedRecord, Unusable
 from p2pgrid.ledger.certificate import WitnessSet, first_witnesses
 from p2pgrid.ledger.epoch_rules import (
     Frame,
@@ -16,7 +16,12 @@ from p2pgrid.ledger.epoch_schedule import Schedule
 from p2pgrid.model.epoch import NO_COMMITMENT, NO_EPOCH, EpochCertificate, Seat
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import ID_BYTES
+from p2pgrid.store.store import Change, Store, Table
 from p2pgrid.units import SECOND_MS, TimestampMs
+from p2pgrid.wire.codec import decode, encode
+
+EPOCH_NUMBER_BYTES = 8
+"""Of the number of an epoch in keys of the store, big-endian."""
 
 
 class EpochChain:
@@ -88,7 +93,14 @@ class EpochChain:
             if known != identity:
                 raise BrokenProtocol("an epoch has two ends: a third of its witnesses cheat")
             return False
+        self.restore(certificate)
+        return True
+
+    def restore(self, certificate: EpochCertificate) -> None:
+        """Go on to the next epoch by a certificate that was checked before."""
         proposal = certificate.proposal
+        identity = proposal_id(proposal, self.frame.network)
+        epoch = self.epoch
         self._certificates.append(certificate)
         self._frames.append(
             Frame(
@@ -100,4 +112,27 @@ class EpochChain:
                 schedule=Schedule(TimestampMs(proposal.time_ms), self._length_ms),
             )
         )
-        return True
+
+
+def epoch_number(epoch: int) -> bytes:
+    """The number of an epoch in keys of the store."""
+    return epoch.to_bytes(EPOCH_NUMBER_BYTES, "big")
+
+
+def end_change(certificate: EpochCertificate) -> Change:
+    """What to store of an end that `append` took."""
+    return Table.EPOCH.key(epoch_number(certificate.proposal.epoch)), encode(certificate)
+
+
+def read_chain(genesis: Genesis, store: Store) -> EpochChain:
+    """The chain as the store remembers it; everything in it was checked before."""
+    chain = EpochChain(genesis)
+    for _, data in store.scan(Table.EPOCH.value):
+        try:
+            chain.restore(decode(EpochCertificate, data))
+        except MalformedRecord as error:
+            raise Unusable(
+                f"the end of epoch {chain.epoch} is damaged on disk ({error}); restore ledger.ldb, "
+                "or move it away if this node is no witness and pays from no account"
+            ) from error
+    return chain

@@ -6,6 +6,7 @@ here when the books closed is the first part of what is here now: arrival is in 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 from p2pgrid.limits.epochs import CUTS_KNOWN_MAX
@@ -14,12 +15,17 @@ from p2pgrid.model.ids import ID_BYTES, RecordId
 _CUT = b"p2pgrid.cut"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cut:
     """One set of operations of one epoch."""
 
     root: bytes
     operations: frozenset[RecordId]
+
+    @cached_property
+    def ordered(self) -> tuple[RecordId, ...]:
+        """The same, ascending."""
+        return tuple(sorted(self.operations))
 
 
 def cut_of(operations: Iterable[RecordId]) -> Cut:

@@ -26,6 +26,7 @@ from typing import Protocol
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import BrokenProtocol, PeerError
+from p2pgrid.ledger.epoch_chain import epoch_number
 from p2pgrid.ledger.epoch_messages import (
     Approval,
     Commit,
@@ -60,8 +61,6 @@ from p2pgrid.store.store import Change, Table
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import encode
 from p2pgrid.wire.signed import sign_as, sign_message
-
-EPOCH_NUMBER_BYTES = 8
 
 
 class Books(Protocol):
@@ -253,5 +252,5 @@ class EpochVoter:
     def _approve(self, view: int, phase: EpochPhase, identity: RecordId) -> EpochJudgement:
         vote = epoch_vote(self.frame, view, phase, identity)
         signature = sign_message(epoch_vote_message(vote, self.frame.network), self.key)
-        key = Table.AGREEMENT.key(self.frame.epoch.to_bytes(EPOCH_NUMBER_BYTES, "big"))
+        key = Table.AGREEMENT.key(epoch_number(self.frame.epoch))
         return EpochJudgement(Approval(signature=signature), ((key, encode(self.memory)),))

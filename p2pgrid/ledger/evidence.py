@@ -55,14 +55,14 @@ def convict_witnesses(
     With two certificates in one slot, at least 2q-N of weight is convicted.
     """
     clash = _clash(one, other)
-    if clash is None:
+    if clash is None or one.batch.certificate.epoch != other.batch.certificate.epoch:
         return
     slot, index, other_index = clash
     signers = set(one.batch.certificate.signer_indexes)
     for place in other.batch.certificate.signer_indexes:
         if place in signers:
             yield Equivocation(
-                culprit=witnesses.members[place][0],
+                culprit=NodeId(witnesses.key_at(place)),
                 slot=slot,
                 proof=TwoVotes(
                     first=_proven(one, index, place), second=_proven(other, other_index, place)
@@ -122,6 +122,15 @@ def verify_evidence(
                 raise BrokenProtocol("votes of two epochs do not exclude each other")
 
 
+def last_epoch_of(evidence: Equivocation) -> int:
+    """The last epoch whose witness set one must know to check a proof."""
+    match evidence.proof:
+        case TwoVotes(first=first, second=second):
+            return max(first.vote.epoch, second.vote.epoch)
+        case TwoOperations():
+            return 0
+
+
 def _voted_operation(proven: ProvenVote, witness: NodeId, network: NetworkId) -> Signed[Operation]:
     signed = verify(Operation, proven.operation, network)
     root = root_of_path(proven.operation, proven.index, proven.count, proven.path)
@@ -138,5 +147,5 @@ def _require_exclusive(one: Signed[Operation], other: Signed[Operation], slot: b
 
 
 def _require_witness(culprit: NodeId, epoch: int, witness_sets: Sequence[WitnessSet]) -> None:
-    if not any(one.epoch == epoch and one.weight_of(culprit) for one in witness_sets):
+    if not any(one.epoch == epoch and culprit in one.nodes for one in witness_sets):
         raise BrokenProtocol("the accused was no witness of that epoch")

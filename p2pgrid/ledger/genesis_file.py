@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from p2pgrid.errors import BadInput, InvalidRecord, MalformedRecord
+from p2pgrid.limits.epochs import EPOCH_SECONDS_DEFAULT
 from p2pgrid.limits.ledger import GENESIS_BYTES_MAX
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
 from p2pgrid.model.ids import AccountId, NodeId, short
@@ -20,10 +21,9 @@ from p2pgrid.wire.signed import is_usable_key
 
 _MAGIC = b"p2pgrid genesis 1\n"
 _CHECKSUM_BYTES = 32
-_EPOCH_SECONDS = 24 * 3600
 
 
-def new_genesis(
+def new_genesis(  # noqa: PLR0913 - one for each thing that its founder chooses
     name: str,
     *,
     witnesses: Sequence[tuple[bytes, int]],
@@ -31,6 +31,7 @@ def new_genesis(
     created_ms: int,
     nonce: bytes,
     seeds: Sequence[str] = (),
+    epoch_seconds: int = EPOCH_SECONDS_DEFAULT,
 ) -> Genesis:
     """Found a grid with the default prices and farming policy.
 
@@ -41,6 +42,7 @@ def new_genesis(
         created_ms: now.
         nonce: 16 random bytes.
         seeds: multiaddrs of first peers.
+        epoch_seconds: how long witnesses keep their keys.
 
     Raises:
         BadInput: something does not make sense; says what.
@@ -61,7 +63,7 @@ def new_genesis(
             ),
             pricing=PricingPolicy(),
             farming=FarmingPolicy(),
-            epoch_seconds=_EPOCH_SECONDS,
+            epoch_seconds=epoch_seconds,
             seeds=tuple(seeds),
         )
     except InvalidRecord as error:

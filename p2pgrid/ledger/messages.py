@@ -3,15 +3,17 @@
 Records hold no negative numbers, so balances and amounts travel as two sums.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pgrid.errors import BrokenProtocol, InvalidRecord
-from p2pgrid.ledger.certificate import WitnessSet, verify_proof
-from p2pgrid.ledger.evidence import verify_evidence
+from p2pgrid.ledger.certificate import WitnessSet, set_of, verify_proof
+from p2pgrid.ledger.evidence import last_epoch_of, verify_evidence
 from p2pgrid.ledger.state import Account, Cancel, Escrow, concluded
 from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.limits.ledger import HISTORY_ENTRIES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, CertifiedOperation, Equivocation
+from p2pgrid.model.epoch import EpochCertificate
 from p2pgrid.model.ids import AccountId, NetworkId, NodeId, RecordId, require_ids
 from p2pgrid.model.operation import (
     CancelEscrow,
@@ -41,11 +43,19 @@ class EvidenceItem:
     evidence: Equivocation
 
 
+@variant(3)
+@dataclass(frozen=True, slots=True)
+class EpochItem:
+    """How an epoch ended; gossiped only. Who missed it asks for it."""
+
+    certificate: EpochCertificate
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerItem:
     """What is gossiped, and what reconciliation brings."""
 
-    item: BatchItem | EvidenceItem
+    item: BatchItem | EvidenceItem | EpochItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,36 +216,60 @@ def history_entry(row: HistoryRow) -> HistoryEntry:
 # --- what a light peer makes of reports -----------------------------------------------------------
 
 
+def _verify(
+    proof: CertifiedOperation, witness_sets: Sequence[WitnessSet], network: NetworkId
+) -> tuple[RecordId, Operation]:
+    return verify_proof(proof, set_of(proof.certificate.epoch, witness_sets), network)
+
+
+def epoch_of_report(report: AccountReport | EscrowReport) -> int:
+    """The last epoch that one must know to check a report."""
+    match report:
+        case AccountReport():
+            accused = 0 if report.conviction is None else last_epoch_of(report.conviction)
+            head = 0 if report.head is None else report.head.certificate.epoch
+            return max(accused, head)
+        case EscrowReport():
+            proofs = report.opening, report.cancel, report.closing
+            return max((one.certificate.epoch for one in proofs if one is not None), default=0)
+
+
 def account_of_report(
-    report: AccountReport, account: AccountId, witnesses: WitnessSet, network: NetworkId
+    report: AccountReport,
+    account: AccountId,
+    witness_sets: Sequence[WitnessSet],
+    network: NetworkId,
 ) -> Account:
     """The account that a peer reports; its head and conviction are verified. Raises PeerError."""
     if report.conviction is not None:
-        verify_evidence(report.conviction, [witnesses], network)
+        verify_evidence(report.conviction, witness_sets, network)
         if report.conviction.culprit != NodeId(account):
             raise BrokenProtocol("a peer convicts somebody else than was asked for")
     if report.head is None:
         if report.sequence != 0:
             raise BrokenProtocol("a peer claims operations that it does not prove")
         return Account(report.received, report.spent)
-    identity, operation = verify_proof(report.head, witnesses, network)
+    identity, operation = _verify(report.head, witness_sets, network)
     if operation.account != account or operation.sequence + 1 != report.sequence:
         raise BrokenProtocol("a peer proves another operation than the head it claims")
     return Account(report.received, report.spent, report.sequence, identity, operation.time_ms)
 
 
 def escrow_of_report(
-    report: EscrowReport, query: EscrowQuery, witnesses: WitnessSet, network: NetworkId
+    report: EscrowReport,
+    query: EscrowQuery,
+    witness_sets: Sequence[WitnessSet],
+    network: NetworkId,
 ) -> Escrow | None:
     """The escrow that a peer proves, or None when it knows none. Raises PeerError."""
     if report.opening is None:
         return None
-    identity, operation = verify_proof(report.opening, witnesses, network)
+    identity, operation = _verify(report.opening, witness_sets, network)
     terms = operation.payload
     if not isinstance(terms, OpenEscrow) or not _answers(query, identity, operation, terms):
         raise BrokenProtocol("a peer answers with another escrow than the one asked for")
     proofs = [
-        verify_proof(one, witnesses, network)
+        _verify(one, witness_sets, network)
         for one in (report.cancel, report.closing)
         if one is not None
     ]

@@ -11,7 +11,7 @@ import trio
 
 from p2pgrid.errors import Conflicting, GridError, PeerError, Refused, StoreFailed, Unreachable
 from p2pgrid.ledger.archive import Archive
-from p2pgrid.ledger.certificate import Verified
+from p2pgrid.ledger.certificate import Verified, batch_id
 from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
 from p2pgrid.ledger.evidence import convict_account
 from p2pgrid.ledger.rules import MAY_PASS, may_pay, refused
@@ -63,6 +63,7 @@ class Surroundings(Protocol):
 class _Waiting:
     """Somebody wants one operation certified."""
 
+    signed: Signed[Operation]
     done: trio.Event = field(default_factory=trio.Event)
     count: int = 0
     error: Callable[[], GridError] | None = None
@@ -144,7 +145,7 @@ class Quorum:
         if waiting is None:
             if not self._entry.has_room:
                 raise Refused("this node has too many operations under way; try again, or another")
-            waiting = self._waiting[signed.id] = _Waiting()
+            waiting = self._waiting[signed.id] = _Waiting(signed)
             self._entry.submit(signed, self._now_ms())
             self._wake.set()
         waiting.count += 1
@@ -175,6 +176,13 @@ class Quorum:
             self._entry.forget(identity)
             if identity in self._waiting:
                 self._waiting.pop(identity).finish()
+
+    def renew(self) -> None:
+        """Ask the witnesses of the epoch that has begun for all that has no certificate yet."""
+        self._entry = Entry(self._archive.witnesses, self._archive.network)
+        for waiting in self._waiting.values():
+            self._entry.submit(waiting.signed, self._now_ms())
+        self._wake.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -222,9 +230,9 @@ class Quorum:
         for effect in effects:
             match effect:
                 case Ask(proposal=proposal, witnesses=witnesses, request=request):
-                    body = encode(request)
+                    body, entry = encode(request), self._entry
                     for witness in witnesses:
-                        self._nursery.start_soon(self._ask, proposal, witness, body)
+                        self._nursery.start_soon(self._ask, entry, proposal, witness, body)
                 case Certified():
                     self._nursery.start_soon(self._keep, effect)
                 case Turned():
@@ -232,7 +240,7 @@ class Quorum:
                 case Clash(operation=operation, conflict=conflict):
                     self._nursery.start_soon(self._convict, operation, conflict)
 
-    async def _ask(self, proposal: int, witness: NodeId, body: bytes) -> None:
+    async def _ask(self, entry: Entry, proposal: int, witness: NodeId, body: bytes) -> None:
         try:
             with trio.fail_after(WITNESS_ANSWER_SECONDS_MAX):
                 data = await self._around.ask_witness(witness, body)
@@ -240,20 +248,24 @@ class Quorum:
                 answer = decode(VoteAnswer, data, bytes_max=FRAME_BYTES_MAX)
                 for batch in answer.certified:
                     await self._around.learn(batch)
-                effects = self._entry.receive(proposal, witness, answer, self._now_ms())
+                effects = entry.receive(proposal, witness, answer, self._now_ms())
         except (GridError, trio.TooSlowError) as error:
             level = logging.WARNING if isinstance(error, PeerError) else logging.DEBUG
             log.log(level, "witness %s gives no vote: %r", short(witness), error)
-            self._entry.fail(proposal, witness, self._now_ms())
+            entry.fail(proposal, witness, self._now_ms())
         else:
-            self._perform(effects)
+            if entry is self._entry:  # else its epoch has ended, and all is asked anew
+                self._perform(effects)
         self._wake.set()
 
     async def _keep(self, certified: Certified) -> None:
+        if certified.batch.certificate.epoch < self._archive.epochs.settled:
+            self.renew()  # the epoch ended while this was on its way: it is void
+            return
         operations = tuple((one.id, one.record) for one in certified.operations)
-        root = certified.batch.certificate.root
+        identity = batch_id(certified.batch.certificate)
         try:
-            await self._around.keep(Verified(root, operations, certified.batch))
+            await self._around.keep(Verified(identity, operations, certified.batch))
         except StoreFailed as error:
             text = str(error)
             for one in certified.operations:

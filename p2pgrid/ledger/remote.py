@@ -15,8 +15,9 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import Conflicting, GridError, Refused, Unreachable
-from p2pgrid.ledger.certificate import first_witnesses, verify_proof
-from p2pgrid.ledger.evidence import evidence_id, verify_evidence
+from p2pgrid.ledger.certificate import set_of, verify_proof
+from p2pgrid.ledger.epoch_following import EpochFollowing
+from p2pgrid.ledger.evidence import evidence_id, last_epoch_of, verify_evidence
 from p2pgrid.ledger.messages import (
     AccountQuery,
     AccountReport,
@@ -31,6 +32,7 @@ from p2pgrid.ledger.messages import (
     StatusQuery,
     StatusReport,
     account_of_report,
+    epoch_of_report,
     escrow_of_report,
     history_entry,
 )
@@ -39,12 +41,16 @@ from p2pgrid.ledger.spending import Spending, Standing
 from p2pgrid.ledger.state import Account, Alarm, Escrow
 from p2pgrid.ledger.views import (
     AccountView,
+    EpochView,
     EvidenceView,
     HistoryEntry,
     LedgerStatus,
+    SeatView,
     account_view,
+    epoch_views,
     evidence_view,
     pending_entry,
+    seat_views,
 )
 from p2pgrid.limits.ledger import (
     EVIDENCE_PAGES_MAX,
@@ -86,8 +92,8 @@ class RemoteLedger:
     ) -> None:
         self._genesis = genesis
         self._network_id = genesis.network
-        self._witnesses = first_witnesses(genesis)
         self._network = network
+        self._epochs = EpochFollowing(genesis, network, store)
         self._panel = Panel(network, random, LEDGER_ASKED_PEERS, LEDGER_TRIED_PEERS_MAX)
         self._purse = Purse(store, self._network_id)
         self._spending = Spending(self._purse, self, self._network_id, genesis.pricing.fee, now_ms)
@@ -129,7 +135,10 @@ class RemoteLedger:
                 )
                 with blaming(self._network, peer):
                     proof = decode(CertifiedOperation, data, bytes_max=FRAME_BYTES_MAX)
-                    identity, _ = verify_proof(proof, self._witnesses, self._network_id)
+                await self._epochs.reach(peer, proof.certificate.epoch)
+                witnesses = set_of(proof.certificate.epoch, self._epochs.witness_sets)
+                with blaming(self._network, peer):
+                    identity, _ = verify_proof(proof, witnesses, self._network_id)
             except Conflicting:
                 raise
             except Refused as refusal:
@@ -199,9 +208,11 @@ class RemoteLedger:
         """How the ledger stands, as most of the peers asked say."""
 
         async def ask(peer: NodeId) -> StatusReport:
+            await self._epochs.ask(peer)
             return await self._ask(peer, Method.LEDGER_STATUS, StatusQuery(), StatusReport)
 
         report = _most_common(await self._panel.ask(ask))
+        witnesses = self._epochs.witnesses
         supply = sum(amount for _, amount in self._genesis.balances)
         return LedgerStatus(
             grid=self._genesis.name,
@@ -213,14 +224,30 @@ class RemoteLedger:
             in_accounts=supply - report.in_escrow - report.burnt,
             in_escrow=report.in_escrow,
             burnt=report.burnt,
-            epoch=self._witnesses.epoch,
-            witnesses=tuple(key for key, _ in self._witnesses.members),
-            quorum=self._witnesses.quorum,
-            weight=self._witnesses.total,
+            epoch=witnesses.epoch,
+            witnesses=tuple(node for node, _ in witnesses.members),
+            quorum=witnesses.quorum,
+            weight=witnesses.total,
             is_witness=False,
             alarms=tuple(Alarm(slot, operations) for slot, operations in report.alarms),
             is_caught_up=True,
         )
+
+    async def epochs(self) -> list[EpochView]:
+        """Every epoch that a peer shows, the newest first; certificates are checked."""
+        await self._ask_for_epochs()
+        return epoch_views(self._epochs.chain, 0)
+
+    async def witnesses(self) -> list[SeatView]:
+        """Who votes now, as far as a peer shows it; certificates are checked."""
+        await self._ask_for_epochs()
+        return seat_views(self._epochs.chain)
+
+    async def _ask_for_epochs(self) -> None:
+        async def ask(peer: NodeId) -> None:
+            await self._epochs.ask(peer)
+
+        await self._panel.ask(ask)
 
     # --- asking peers -----------------------------------------------------------------------------
 
@@ -230,8 +257,10 @@ class RemoteLedger:
         async def ask(peer: NodeId) -> tuple[Account, bool]:
             query = AccountQuery(account=account)
             report = await self._ask(peer, Method.LEDGER_ACCOUNT, query, AccountReport)
+            await self._epochs.reach(peer, epoch_of_report(report))
+            sets = self._epochs.witness_sets
             with blaming(self._network, peer):
-                found = account_of_report(report, account, self._witnesses, self._network_id)
+                found = account_of_report(report, account, sets, self._network_id)
             return found, report.conviction is not None
 
         answers = await self._panel.ask(ask)
@@ -243,8 +272,10 @@ class RemoteLedger:
     async def _escrow(self, query: EscrowQuery) -> Escrow | None:
         async def ask(peer: NodeId) -> Escrow | None:
             report = await self._ask(peer, Method.LEDGER_ESCROW, query, EscrowReport)
+            await self._epochs.reach(peer, epoch_of_report(report))
+            sets = self._epochs.witness_sets
             with blaming(self._network, peer):
-                return escrow_of_report(report, query, self._witnesses, self._network_id)
+                return escrow_of_report(report, query, sets, self._network_id)
 
         found = [escrow for escrow in await self._panel.ask(ask) if escrow is not None]
         return max(found, key=_known_of, default=None)
@@ -254,9 +285,11 @@ class RemoteLedger:
         for _ in range(EVIDENCE_PAGES_MAX):
             query = EvidenceQuery(after=found[-1].culprit if found else b"")
             report = await self._ask(peer, Method.LEDGER_EVIDENCE, query, EvidenceReport)
+            last = max(map(last_epoch_of, report.evidence), default=0)
+            await self._epochs.reach(peer, last)
             with blaming(self._network, peer):
                 for evidence in report.evidence:
-                    verify_evidence(evidence, [self._witnesses], self._network_id)
+                    verify_evidence(evidence, self._epochs.witness_sets, self._network_id)
             found += report.evidence
             if report.is_last or not report.evidence:
                 break

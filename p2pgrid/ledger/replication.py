@@ -9,9 +9,9 @@ import trio
 from p2pgrid.crdt.catch_up import Rhythm
 from p2pgrid.errors import PeerError
 from p2pgrid.ledger.archive import Archive
-from p2pgrid.ledger.certificate import Verified, verify_batch
-from p2pgrid.ledger.evidence import evidence_id, verify_evidence
-from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
+from p2pgrid.ledger.certificate import Verified, batch_id, verify_batch
+from p2pgrid.ledger.evidence import evidence_id, last_epoch_of, verify_evidence
+from p2pgrid.ledger.messages import BatchItem, EpochItem, EvidenceItem, LedgerItem
 from p2pgrid.limits.explorer import PULL_SECONDS_MAX
 from p2pgrid.limits.ledger import (
     LEDGER_BACK_OFF_MS_MIN,
@@ -25,6 +25,7 @@ from p2pgrid.limits.ledger import (
 from p2pgrid.limits.net import GOSSIP_BYTES_MAX
 from p2pgrid.limits.wire import RECORD_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, Equivocation
+from p2pgrid.model.epoch import EpochCertificate
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.catching_up import CatchingUp, Tempo
 from p2pgrid.net.network import Method, Network, Topic, Verdict
@@ -51,6 +52,7 @@ class Replication:
 
     Args:
         on_admitted: told of every batch that peers brought.
+        on_epoch: told when an epoch has ended, or seems to have somewhere.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Replication:
         network: Network,
         archive: Archive,
         on_admitted: Callable[[Verified], None],
+        on_epoch: Callable[[], None],
         *,
         random: Random,
     ) -> None:
         self._network = network
         self._archive = archive
         self._on_admitted = on_admitted
+        self._on_epoch = on_epoch
         self._catching_up = CatchingUp(
             network,
             Method.RECONCILE_LEDGER,
@@ -76,10 +80,13 @@ class Replication:
         self._has_outgoing = trio.Event()
         self.caught_up = self._catching_up.pulled
         """Set once our ledger was compared with a peer's, or nobody else can certify anything."""
-        own_weight = archive.witnesses.weight_of(network.id)
-        self._is_alone = own_weight >= archive.witnesses.quorum
         if self._is_alone:
             self.caught_up.set()
+
+    @property
+    def _is_alone(self) -> bool:
+        witnesses = self._archive.witnesses
+        return witnesses.weight_of(self._network.id) >= witnesses.quorum
 
     @property
     def is_recent(self) -> bool:
@@ -89,7 +96,7 @@ class Replication:
             or trio.current_time() <= self._catching_up.level_at + VIEW_AGE_SECONDS_MAX
         )
 
-    def publish(self, item: BatchItem | EvidenceItem) -> None:
+    def publish(self, item: BatchItem | EvidenceItem | EpochItem) -> None:
         """Tell the grid; returns before that is done."""
         self._outbox.append(LedgerItem(item))
         self._has_outgoing.set()
@@ -123,22 +130,44 @@ class Replication:
                     if evidence.culprit not in self._archive.convicted:
                         self._archive.refuse(evidence_id(evidence.culprit))
                     return False
-                verify_evidence(evidence, [self._archive.witnesses], self._archive.network)
+                chain = self._archive.epochs.chain
+                if last_epoch_of(evidence) > chain.epoch:
+                    self._on_epoch()
+                    return False
+                verify_evidence(evidence, chain.witness_sets, self._archive.network)
                 return self._archive.admit_evidence(evidence)
+            case EpochItem(certificate=certificate):
+                return self.take_epoch(certificate)
 
     def take_batch(self, batch: CertifiedBatch) -> bool:
         """Verify and store a batch of a peer; whether it brought news. Raises PeerError."""
-        archive, root = self._archive, batch.certificate.root
-        if root in archive.ids or root in archive.unwanted:
+        archive, identity = self._archive, batch_id(batch.certificate)
+        if identity in archive.ids or identity in archive.unwanted:
             return False
-        verified = verify_batch(batch, archive.witnesses, archive.network)
+        frame = archive.epochs.chain.frame_of(batch.certificate.epoch)
+        if frame is None:
+            self._on_epoch()
+            return False  # it comes again, when we know who voted for it
+        verified = verify_batch(batch, frame.witnesses, archive.network)
         if not archive.wants_batch(verified):
-            archive.refuse(root)
+            archive.refuse(identity)
             return False
         for evidence in archive.admit(verified):
             self._tell_of(evidence)
         self._on_admitted(verified)
         return True
+
+    def take_epoch(self, certificate: EpochCertificate) -> bool:
+        """Go on to the next epoch, if this ends the current one. Raises PeerError."""
+        epochs = self._archive.epochs
+        if certificate.proposal.epoch > epochs.chain.epoch:
+            self._on_epoch()
+            return False
+        is_news = epochs.end(certificate)
+        if is_news:
+            log.info("epoch %d has ended", certificate.proposal.epoch)
+            self._on_epoch()
+        return is_news
 
     def _tell_of(self, evidence: Equivocation) -> None:
         log.error("witness %s voted twice; the ledger is halted", short(evidence.culprit))

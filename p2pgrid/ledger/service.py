@@ -9,35 +9,43 @@ gets the proof, or the reason why not.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import trio
 from nacl.signing import SigningKey
 
-from p2pgrid.errors import StoreFailed, Unreachable
+from p2pgrid.errors import GridError, StoreFailed, Unreachable
 from p2pgrid.ledger import answers
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.audit import AuditReport
 from p2pgrid.ledger.ballot import Ballot
-from p2pgrid.ledger.certificate import Verified
+from p2pgrid.ledger.certificate import Verified, read_operation
+from p2pgrid.ledger.epoch_keys import EpochKeys
 from p2pgrid.ledger.evidence import evidence_id
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem
 from p2pgrid.ledger.purse import Purse
 from p2pgrid.ledger.quorum import Quorum
 from p2pgrid.ledger.replication import Replication
+from p2pgrid.ledger.rotation import Rotation, RotationParts
 from p2pgrid.ledger.spending import Spending, Standing
 from p2pgrid.ledger.state import Escrow
 from p2pgrid.ledger.verification import OnCount, verify_ledger
 from p2pgrid.ledger.views import (
     AccountView,
+    EpochView,
     EvidenceView,
     HistoryEntry,
     LedgerStatus,
+    SeatView,
     account_view,
+    epoch_views,
     evidence_view,
     history_of,
     pending_entry,
+    seat_views,
 )
+from p2pgrid.limits.epochs import EPOCH_FOLLOW_SECONDS
 from p2pgrid.limits.ledger import LEDGER_CAUGHT_UP_SECONDS_MAX, OPERATION_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, Equivocation
 from p2pgrid.model.genesis import Genesis
@@ -76,11 +84,20 @@ class LedgerService:
         self._network = network
         self._store = store
         self._archive = Archive(genesis, store, network.id, now_ms)
-        self._replication = Replication(network, self._archive, self._admitted, random=random)
+        self._replication = Replication(
+            network, self._archive, self._admitted, self._look_at_epochs, random=random
+        )
+        keys = EpochKeys(key, store, random.randbytes)
         self._ballot = Ballot(
-            self._archive, store, key, now_ms, on_behind=self._replication.pull_soon
+            self._archive, store, keys, now_ms, on_behind=self._replication.pull_soon
         )
         self._quorum = Quorum(self._archive, self, now_ms)
+        self._rotation = Rotation(
+            network,
+            RotationParts(self._archive, self._replication, keys, store, self._quorum.renew),
+            now_ms,
+            random=random,
+        )
         self._purse = Purse(store, self._archive.network)
         self._spending = Spending(
             self._purse, self, self._archive.network, genesis.pricing.fee, now_ms
@@ -96,18 +113,24 @@ class LedgerService:
         serve = self._network.serve
         serve(Method.LEDGER_VOTE, self._ballot.answer)
         serve(Method.LEDGER_SUBMIT, self._answer_submit)
+        serve(Method.LEDGER_EPOCH, self._rotation.answer)
         for method, answer in (
             (Method.LEDGER_ACCOUNT, answers.answer_account),
             (Method.LEDGER_ESCROW, answers.answer_escrow),
             (Method.LEDGER_HISTORY, answers.answer_history),
             (Method.LEDGER_EVIDENCE, answers.answer_evidence),
             (Method.LEDGER_STATUS, answers.answer_status),
+            (Method.LEDGER_EPOCHS, answers.answer_epochs),
+            (Method.LEDGER_EPOCH_OPERATIONS, answers.answer_cut),
+            (Method.LEDGER_BATCHES, answers.answer_batches),
         ):
             serve(method, self._answering(answer))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._replication.run)
             nursery.start_soon(self._quorum.run)
             nursery.start_soon(self._spending.run)
+            nursery.start_soon(self._rotation.run)
+            nursery.start_soon(self._certify_voids)
 
     # --- paying -----------------------------------------------------------------------------------
 
@@ -167,7 +190,11 @@ class LedgerService:
     async def history(self, account: AccountId, *, limit: int | None = None) -> list[HistoryEntry]:
         """What happened to an account, the newest first; what is pending before all."""
         await trio.lowlevel.checkpoint()
-        entries = history_of(self._archive.state, account)
+        is_final = self._archive.epochs.is_final
+        entries = [
+            replace(entry, status="final") if is_final(entry.operation) else entry
+            for entry in history_of(self._archive.state, account)
+        ]
         pending = self._purse.pending(account)
         if pending is not None and not self._archive.is_kept(pending.id):
             entries.insert(0, pending_entry(pending.id, pending.record))
@@ -180,6 +207,20 @@ class LedgerService:
             evidence_view(evidence_id(culprit), evidence)
             for culprit, evidence in sorted(self._archive.convicted.items())
         ]
+
+    async def epochs(self) -> list[EpochView]:
+        """Every epoch as far as is known here, the newest first."""
+        await trio.lowlevel.checkpoint()
+        return epoch_views(self._archive.epochs.chain, self._archive.epochs.settled)
+
+    async def witnesses(self) -> list[SeatView]:
+        """Who votes now, sorted by node."""
+        await trio.lowlevel.checkpoint()
+        return seat_views(self._archive.epochs.chain)
+
+    def is_settled_up_to(self, epoch: int) -> bool:
+        """Whether this many epochs are over, and all of them is here."""
+        return self._archive.epochs.settled >= epoch
 
     async def status(self) -> LedgerStatus:
         """How the ledger stands here."""
@@ -207,6 +248,19 @@ class LedgerService:
     async def verify(self, on_progress: OnCount) -> AuditReport:
         """Recompute everything from the stored records; hears (batches, of batches)."""
         return await verify_ledger(self._archive, self._store, on_progress)
+
+    async def _certify_voids(self) -> None:
+        """Have operations certified again whose epoch ended without them: nobody did wrong."""
+        while True:
+            state, network = self._archive.state, self._archive.network
+            for identity, envelope in self._archive.epochs.voids():
+                if state.operation(identity) is None and self._archive.epochs.is_settled:
+                    _, operation = read_operation(envelope, network)
+                    try:
+                        await self._quorum.certify(Signed(operation, identity, envelope))
+                    except GridError as error:
+                        log.info("%s is not certified again: %s", short(identity), error)
+            await trio.sleep(EPOCH_FOLLOW_SECONDS)
 
     # --- what the parts need of each other --------------------------------------------------------
 
@@ -265,6 +319,9 @@ class LedgerService:
         if self._archive.admit_evidence(evidence):
             log.warning("account %s signed two operations in one slot", short(evidence.culprit))
             self._replication.publish(EvidenceItem(evidence))
+
+    def _look_at_epochs(self) -> None:
+        self._rotation.look()
 
     def _admitted(self, verified: Verified) -> None:
         """A certificate is in the archive: tell those who wait for it."""

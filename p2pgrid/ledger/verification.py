@@ -13,6 +13,7 @@ from p2pgrid.limits.ledger import (
     AUDIT_ROUNDS_MAX,
     AUDIT_SETTLE_SECONDS,
 )
+from p2pgrid.model.ids import RecordId
 from p2pgrid.store.store import Store, Table
 
 OnCount = Callable[[int, int], None]
@@ -23,14 +24,29 @@ async def verify_ledger(archive: Archive, store: Store, on_progress: OnCount) ->
     """Recompute everything from the stored records.
 
     Signatures are checked in threads, 90 µs each. What is certified meanwhile is looked at
-    too, so that the state in use can be compared in the end.
+    too, so that the state in use can be compared in the end. When an epoch ended meanwhile,
+    what it ended without had counted, and all is looked at anew.
     """
+    while True:
+        settled = archive.epochs.settled
+        report = await _verify(archive, store, on_progress)
+        if report.is_sound or settled == archive.epochs.settled:
+            return report
+
+
+async def _verify(archive: Archive, store: Store, on_progress: OnCount) -> AuditReport:
+    epochs, settled = archive.epochs, archive.epochs.settled
 
     def witnesses_of(epoch: int) -> WitnessSet | None:
-        return archive.witnesses if epoch == archive.witnesses.epoch else None
+        frame = epochs.chain.frame_of(epoch)
+        return None if frame is None else frame.witnesses
 
-    audit = Audit(archive.genesis, witnesses_of)
+    def counts(epoch: int, operation: RecordId) -> bool:
+        return epoch <= epochs.settled and not epochs.is_void(epoch, operation)
+
+    audit = Audit(archive.genesis, witnesses_of, counts)
     await _feed(audit, archive, store, on_progress)
+    await trio.to_thread.run_sync(audit.take_ends, epochs.chain.certificates, settled)
     evidence = [(key[1:], data) for key, data in store.scan(Table.EVIDENCE)]
     operations = [(key[1:], data) for key, data in store.scan(Table.VOTED_OPERATION)]
     votes = [(key[1:], data) for key, data in store.scan(Table.VOTE)]

@@ -5,6 +5,7 @@ An escrow is shown as `state.Escrow`: it says all there is.
 
 from dataclasses import dataclass
 
+from p2pgrid.ledger.epoch_chain import EpochChain
 from p2pgrid.ledger.state import Account, Alarm, Escrow, LedgerState
 from p2pgrid.model.certificate import Equivocation, TwoOperations
 from p2pgrid.model.ids import AccountId, NetworkId, NodeId, RecordId
@@ -56,7 +57,8 @@ class HistoryEntry:
     fee: int
     """What this account paid for it."""
     status: str
-    """`certified`, or `pending` for one signed here that has no certificate yet."""
+    """`pending`: signed here, without a certificate yet. `certified`: a quorum voted for it in the
+    epoch that is on. `final`: an epoch ended with it, so it never goes away."""
     memo: str
 
 
@@ -84,6 +86,35 @@ class LedgerStatus:
     alarms: tuple[Alarm, ...]
     is_caught_up: bool
     """Whether a peer's ledger has been compared with ours since the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochView:
+    """One epoch."""
+
+    epoch: int
+    started_ms: TimestampMs
+    ended_ms: TimestampMs | None
+    """None: it is the current one."""
+    operations: int | None
+    """That it ended with; None as long as it goes on."""
+    witnesses: int
+    quorum: int
+    weight: int
+    end: RecordId | None
+    """What the end of it is known by."""
+    is_settled: bool
+    """Whether it has ended and all of it is here; a light peer keeps none of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatView:
+    """One witness of the current epoch."""
+
+    node: NodeId
+    key: bytes
+    """What it signs with in this epoch."""
+    weight: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +155,36 @@ def evidence_view(identity: RecordId, evidence: Equivocation) -> EvidenceView:
     return EvidenceView(
         evidence=identity, culprit=evidence.culprit, role=role, first=first, second=second
     )
+
+
+def epoch_views(chain: EpochChain, settled: int) -> list[EpochView]:
+    """Every epoch up to the current one, the newest first."""
+    views: list[EpochView] = []
+    for epoch in range(chain.epoch + 1):
+        frame, end = chain.frame_of(epoch), chain.end_of(epoch)
+        assert frame is not None, "it has begun"
+        proposal = None if end is None else end.proposal
+        views.append(
+            EpochView(
+                epoch=epoch,
+                started_ms=frame.schedule.starts_ms,
+                ended_ms=None if proposal is None else proposal.time_ms,
+                operations=None if proposal is None else proposal.operation_count,
+                witnesses=len(frame.seats),
+                quorum=frame.witnesses.quorum,
+                weight=frame.witnesses.total,
+                end=None if end is None else end.quorum.vote.proposal,
+                is_settled=epoch < settled,
+            )
+        )
+    return views[::-1]
+
+
+def seat_views(chain: EpochChain) -> list[SeatView]:
+    """Who votes now, sorted by node."""
+    return [
+        SeatView(node=seat.node, key=seat.key, weight=seat.weight) for seat in chain.frame.seats
+    ]
 
 
 def history_of(state: LedgerState, account: AccountId) -> list[HistoryEntry]:

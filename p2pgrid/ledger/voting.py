@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from nacl.signing import SigningKey
 
 from p2pgrid.ledger.archive import Archive
-from p2pgrid.ledger.certificate import vote_for, vote_message
+from p2pgrid.ledger.certificate import WitnessSet, vote_for, vote_message
 from p2pgrid.ledger.witness import Candidate, Judgement
 from p2pgrid.limits.ledger import CERTIFIED_PER_ANSWER
 from p2pgrid.model.certificate import CertifiedBatch, Reason, Refusal, VoteAnswer
@@ -16,7 +16,11 @@ from p2pgrid.wire.signed import sign_message
 
 
 def answer_of(
-    archive: Archive, candidates: Sequence[Candidate], judged: Judgement, key: SigningKey
+    archive: Archive,
+    candidates: Sequence[Candidate],
+    judged: Judgement,
+    witnesses: WitnessSet,
+    key: SigningKey,
 ) -> VoteAnswer:
     """The answer to a request.
 
@@ -24,13 +28,14 @@ def answer_of(
         archive: what is certified here.
         candidates: all that was asked, in its order.
         judged: what the witness made of them; its changes are durable.
-        key: the witness's.
+        witnesses: who votes in the epoch that it was judged in.
+        key: the witness's in that epoch.
     """
     signature = None
     if judged.accepted:
         accepted = frozenset(judged.accepted)
         envelopes = [one.signed.envelope for one in candidates if one.signed.id in accepted]
-        vote = vote_for(envelopes, archive.witnesses)
+        vote = vote_for(envelopes, witnesses)
         signature = sign_message(vote_message(vote, archive.network), key)
     return VoteAnswer(
         refusals=judged.refusals,

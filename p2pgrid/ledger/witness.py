@@ -85,11 +85,20 @@ class VoteBook:
         """
         if self.operations.pop(identity, None) is None:
             return []
-        self.places.pop((operation.account, operation.sequence))
-        for slot in operation.slots:
+        self.places.pop((operation.account, operation.sequence), None)
+        ours = [slot for slot in operation.slots if self.slots.get(slot) == identity]
+        for slot in ours:
             del self.slots[slot]
-        votes: list[Change] = [(Table.VOTE.key(slot), None) for slot in operation.slots]
+        votes: list[Change] = [(Table.VOTE.key(slot), None) for slot in ours]
         return [(Table.VOTED_OPERATION.key(identity), None), *votes]
+
+    def forget(self) -> list[Change]:
+        """Forget every vote: the epoch that they were given in is over."""
+        votes: list[Change] = [(Table.VOTE.key(slot), None) for slot in self.slots]
+        operations = [(Table.VOTED_OPERATION.key(identity), None) for identity in self.operations]
+        for kept in (self.slots, self.operations, self.places):
+            kept.clear()
+        return [*votes, *operations]
 
     def see_cancel(self, escrow: RecordId, now_ms: TimestampMs) -> list[Change]:
         """Note when a cancel was first seen certified; later sightings change nothing.
@@ -196,6 +205,10 @@ class Witness:
             if isinstance(operation.payload, CancelEscrow):
                 changes += self._book.see_cancel(operation.payload.escrow, now_ms)
         return changes
+
+    def forget_votes(self) -> list[Change]:
+        """Be free to vote anew, in a new epoch; gives what to store."""
+        return self._book.forget()
 
     def _vote(self, candidate: Candidate) -> list[Change]:
         """Note a vote; gives what must be durable before it leaves."""

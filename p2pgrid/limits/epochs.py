@@ -1,6 +1,10 @@
 """Limits of the change from one epoch to the next."""
 
-from p2pgrid.units import SECOND_MS
+from p2pgrid.units import KIB, SECOND_MS
+
+EPOCH_SECONDS_DEFAULT = 6 * 3600
+"""An epoch of a new grid, unless its founder says otherwise: a stolen key is soon worth nothing,
+and votes pause for seconds four times a day."""
 
 EPOCH_SETTLE_MS = 1_500
 """From the end of an epoch, when witnesses stop voting, to the moment when each closes its
@@ -35,3 +39,24 @@ EPOCHS_PER_ANSWER = 32
 
 BATCHES_ASKED_MAX = 64
 """Operations whose batches are asked for at once."""
+
+BATCH_ANSWER_BYTES_MAX = 512 * KIB
+"""Batches in one answer together; half a frame, so that the last one fits."""
+
+CUT_OPERATIONS_MAX = 4_194_304
+"""Operations of one epoch whose list is fetched: 128 MiB, 190 operations a second for 6 hours."""
+
+EPOCH_ANSWER_SECONDS_MAX = 10.0
+"""What is waited for one answer about an epoch; the other side may have to fetch what it lacks."""
+
+EPOCH_FOLLOW_SECONDS = 2.0
+"""Between two attempts to learn how an epoch ended, or what it held."""
+
+EPOCH_FOLLOW_SECONDS_MAX = 30.0
+"""The longest pause between two questions for an end that is late by our clock."""
+
+EPOCH_ASKED_PEERS = 3
+"""Peers asked in one attempt."""
+
+EPOCH_LOOK_SECONDS_MIN = 0.3
+"""Between two looks at what peers say of epochs, whatever they say."""

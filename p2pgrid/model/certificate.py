@@ -157,7 +157,7 @@ class Certificate:
 @record(RecordKind.CERTIFIED_BATCH)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifiedBatch:
-    """Operations, and the certificate that makes them count. Known by its certificate's root."""
+    """Operations, and the certificate that makes them count. Known by its `batch_id`."""
 
     operations: tuple[bytes, ...]
     """Envelopes, in the order of the Merkle leaves."""

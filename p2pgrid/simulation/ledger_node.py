@@ -8,7 +8,7 @@ from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.certificate import Verified
 from p2pgrid.ledger.entry import Ask, Certified, Clash, Effect, Entry, Turned
 from p2pgrid.ledger.evidence import convict_account, evidence_id
-from p2pgrid.ledger.messages import BatchItem, EvidenceItem, LedgerItem
+from p2pgrid.ledger.messages import BatchItem, EpochItem, EvidenceItem, LedgerItem
 from p2pgrid.ledger.rules import MAY_PASS
 from p2pgrid.ledger.voting import answer_of
 from p2pgrid.ledger.witness import Candidate, Judgement
@@ -207,7 +207,9 @@ class LedgerNode:
         """A batch or proof that it holds, as it rests on its disk."""
         data = self.archive.record(identity)
         assert data is not None, "an id without its record"
-        return decode(LedgerItem, data).item
+        item = decode(LedgerItem, data).item
+        assert not isinstance(item, EpochItem), "ends of epochs are not among them"
+        return item
 
     def holds_against(self, key: bytes) -> bool:
         """Whether it holds a proof against a key."""
@@ -235,7 +237,9 @@ class LedgerNode:
         judged: Judgement,
         answer_to: Callable[[NodeId, VoteAnswer], None],
     ) -> None:
-        answer = answer_of(self.archive, candidates, judged, key_of(self.name))
+        answer = answer_of(
+            self.archive, candidates, judged, self.archive.witnesses, key_of(self.name)
+        )
         accepted = [one.signed for one in candidates if one.signed.id in judged.accepted]
         self.grid.vote_leaves(self, accepted)
         self.grid.send(answer_to, self.id, answer)

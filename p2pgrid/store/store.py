@@ -24,7 +24,7 @@ class Table(bytes, Enum):
 
     # ledger.ldb
     BATCH = b"b"
-    """certificate root 32 -> CertifiedBatch"""
+    """batch id 32 -> CertifiedBatch"""
     VOTE = b"v"
     """slot 32 -> id 32 of the operation voted for"""
     VOTED_OPERATION = b"o"
@@ -43,10 +43,12 @@ class Table(bytes, Enum):
     """epoch 8 -> AgreementMemory: what this witness voted on the end of that epoch"""
     EPOCH_SECRET = b"j"
     """epoch 8 -> EpochSecret of this witness for that epoch; gone when the epoch is over"""
+    SETTLED = b"f"
+    """(nothing) -> how many epochs were settled when this witness last forgot its votes, 8 bytes"""
     LATE = b"d"
     """epoch 8, operation id 32 -> nothing: its certificate came after the books were closed"""
     VOID = b"z"
-    """epoch 8, operation id 32 -> nothing: certified in that epoch, which ended without it"""
+    """epoch 8, operation id 32 -> the operation: certified in that epoch, which ended without it"""
 
     # explorer.ldb
     REGISTER = b"r"

@@ -24,7 +24,8 @@ POSTS = (
     "/reservations/candidates",
 )  # fmt: skip
 GETS = (
-    "/status", "/peers", "/nodes", "/farms", "/wallets", "/ledger", "/ledger/evidence", "/flists",
+    "/status", "/peers", "/nodes", "/farms", "/wallets", "/ledger", "/ledger/evidence",
+    "/ledger/epochs", "/ledger/witnesses", "/flists",
     "/reservations", "/accounts/node", "/accounts/node/history",
 )  # fmt: skip
 ABSURD: list[Any] = [

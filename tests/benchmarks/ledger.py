@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from random import SystemRandom
 
 import trio
 from nacl.signing import VerifyKey
@@ -27,6 +28,7 @@ from p2pgrid.ledger.certificate import (
     vote_for,
     vote_message,
 )
+from p2pgrid.ledger.epoch_keys import EpochKeys
 from p2pgrid.limits.ledger import OPERATIONS_PER_BATCH_MAX
 from p2pgrid.limits.wire import FRAME_BYTES_MAX, RECORD_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch, VoteAnswer, VoteRequest
@@ -93,7 +95,13 @@ async def _vote(
     seconds = bare_seconds = 0.0
     async with open_leveldb(directory / "witness", name="ledger") as store:
         archive = Archive(genesis, store, own, clock.now_ms)
-        ballot = Ballot(archive, store, key_of("witness0"), clock.now_ms, on_behind=lambda _: None)
+        ballot = Ballot(
+            archive,
+            store,
+            EpochKeys(key_of("witness0"), store, SystemRandom().randbytes),
+            clock.now_ms,
+            on_behind=lambda _: None,
+        )
         for operations in _batches(envelopes):
             request = VoteRequest(
                 epoch=0, witness_set_hash=archive.witnesses.hash, operations=operations

@@ -1,12 +1,12 @@
 """Witnesses at the end of an epoch: the real leader and voters, a disk each, and no network."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from nacl.signing import SigningKey
 
-from p2pgrid.ledger.certificate import gather
+from p2pgrid.ledger.certificate import assemble, gather, vote_for, vote_message
 from p2pgrid.ledger.epoch_chain import EpochChain
 from p2pgrid.ledger.epoch_leader import AskWitnesses, Decided, EpochLeader, LeaderEffect, Learn
 from p2pgrid.ledger.epoch_messages import (
@@ -27,14 +27,16 @@ from p2pgrid.ledger.epoch_rules import (
     proposal_id,
 )
 from p2pgrid.ledger.epoch_voter import AgreementMemory, EpochVoter, Fresh
+from p2pgrid.model.certificate import CertifiedBatch
 from p2pgrid.model.epoch import EpochCertificate, EpochLock, EpochPhase, EpochProposal
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import NodeId, RecordId
+from p2pgrid.model.operation import Operation
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Table
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import decode
-from p2pgrid.wire.signed import sign_message
+from p2pgrid.wire.signed import Signed, sign_message
 from tests.ledger.grids import genesis_of, key_of, node_of, witness_names
 
 Question = Gather | Prepare | Commit
@@ -181,6 +183,15 @@ class Council:
         who.books.operations.learn(self.members[witness].books.closed)
         return leader.learnt(witness, who.books, self.now)
 
+    def end_with(self, operations: Iterable[RecordId]) -> EpochCertificate:
+        """End the epoch with this set."""
+        for member in self.members.values():
+            member.books.operations.add(operations)
+        self.close()
+        decided = self.lead(0)
+        assert decided is not None, "all are here"
+        return decided
+
     # --- by hand ----------------------------------------------------------------------------------
 
     def share(self) -> None:
@@ -206,3 +217,18 @@ class Council:
         gathered = gather(signatures, self.frame.witnesses)
         assert gathered is not None, "too few signers"
         return EpochLock(proposal=proposal, quorum=epoch_quorum(vote, gathered))
+
+
+def certify_in(chain: EpochChain, operations: Sequence[Signed[Operation]]) -> CertifiedBatch:
+    """A batch with the votes of all witnesses of the current epoch of `chain`."""
+    witnesses, network = chain.witnesses, chain.frame.network
+    envelopes = tuple(one.envelope for one in operations)
+    vote = vote_for(envelopes, witnesses)
+    names = {node_of(name): name for name in witness_names(len(witnesses.members))}
+    signatures = {
+        node: sign_message(vote_message(vote, network), epoch_key_of(names[node], chain.epoch))
+        for node, _ in witnesses.members
+    }
+    certificate = assemble(vote, signatures, witnesses)
+    assert certificate is not None, "everybody signed"
+    return CertifiedBatch(operations=envelopes, certificate=certificate)

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
+from random import Random
 
 from nacl.signing import SigningKey
 
 from p2pgrid.ledger.certificate import WitnessSet, assemble, first_witnesses, vote_for, vote_message
+from p2pgrid.ledger.epoch_keys import EpochKeys
 from p2pgrid.model.certificate import CertifiedBatch
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
 from p2pgrid.model.ids import AccountId, NodeId, RecordId
@@ -19,6 +21,7 @@ from p2pgrid.model.operation import (
     Payload,
     Transfer,
 )
+from p2pgrid.store.store import Store
 from p2pgrid.units import HOUR_MS, Amount, TimestampMs
 from p2pgrid.wire.signed import Signed, open_envelope, sign, sign_message
 
@@ -32,6 +35,11 @@ START = Amount(1_000)
 def key_of(name: str) -> SigningKey:
     """The same key for the same name, in every run."""
     return SigningKey(blake2b(name.encode(), digest_size=32).digest())
+
+
+def epoch_keys(key: SigningKey, store: Store) -> EpochKeys:
+    """The keys of a witness, the same in every run."""
+    return EpochKeys(key, store, Random(bytes(key)).randbytes)
 
 
 def account_of(name: str) -> AccountId:

@@ -79,7 +79,7 @@ def test_a_broken_batch_on_disk_is_dropped_and_fetched_anew() -> None:
     verified = batch_of(*payments(1))
     for archive in (opened(store), full):
         archive.admit(verified)
-    store.write([(Table.BATCH.key(verified.root), b"rotten")])
+    store.write([(Table.BATCH.key(verified.id), b"rotten")])
     damaged = opened(store)
     assert damaged.batch_count == 0
     answerer = Answerer(full, Random(1))

@@ -58,7 +58,7 @@ class Stored:
     def admit(self, *operations: Signed[Operation]) -> bytes:
         verified = verify_batch(certify(GENESIS, operations), WITNESSES, NETWORK)
         self.archive.admit(verified)
-        return verified.root
+        return verified.id
 
     def rewrite(self, key: bytes, change: Callable[[bytes], bytes]) -> None:
         data = self.store.get(key)

@@ -19,7 +19,16 @@ from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Change, Table
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import Signed, is_signed_by
-from tests.ledger.grids import NOW, Chain, genesis_of, key_of, node_of, pay, witness_names
+from tests.ledger.grids import (
+    NOW,
+    Chain,
+    epoch_keys,
+    genesis_of,
+    key_of,
+    node_of,
+    pay,
+    witness_names,
+)
 
 GENESIS = genesis_of(4)
 WITNESSES = first_witnesses(GENESIS)
@@ -31,7 +40,9 @@ ASKER = node_of("asker")
 def ballot_of(name: str, store: MemoryStore, behind: list[NodeId] | None = None) -> Ballot:
     archive = Archive(GENESIS, store, node_of(name), lambda: NOW)
     seen = [] if behind is None else behind
-    return Ballot(archive, store, key_of(name), lambda: NOW, on_behind=seen.append)
+    return Ballot(
+        archive, store, epoch_keys(key_of(name), store), lambda: NOW, on_behind=seen.append
+    )
 
 
 def request(*operations: Signed[Operation]) -> VoteRequest:

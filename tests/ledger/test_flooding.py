@@ -31,6 +31,7 @@ from tests.ledger.grids import (
     Chain,
     account_of,
     certify,
+    epoch_keys,
     genesis_of,
     key_of,
     node_of,
@@ -140,7 +141,7 @@ async def test_what_is_refused_is_fetched_once(autojump_clock: MockClock) -> Non
     batches = [batch_of(one, other), batch_of(other, one)]
     nobody = evidence_against("nobody")
     dump = Dump(
-        {found.root: encode(LedgerItem(BatchItem(found.batch))) for found in batches}
+        {found.id: encode(LedgerItem(BatchItem(found.batch))) for found in batches}
         | {evidence_id(nobody.culprit): encode(LedgerItem(EvidenceItem(nobody)))}
     )
     world = World(GENESIS)
@@ -230,7 +231,9 @@ async def test_one_asker_occupies_a_witness_with_few_requests(autojump_clock: Mo
     store = Stuck()
     name = witness_names(4)[0]
     archive = Archive(genesis_of(4), store, node_of(name), lambda: NOW)
-    ballot = Ballot(archive, store, key_of(name), lambda: NOW, on_behind=lambda _: None)
+    ballot = Ballot(
+        archive, store, epoch_keys(key_of(name), store), lambda: NOW, on_behind=lambda _: None
+    )
     body = encode(request(Chain(genesis_of(4), "alice").next(pay("bob", 1))))
     async with trio.open_nursery() as nursery:
         for _ in range(20):
@@ -268,7 +271,7 @@ async def test_slow_peers_do_not_hold_up_catching_up(
         await trio.sleep(1)
         honest = await stack.enter_async_context(world.hub.open(key_of("honest")))
         item = encode(LedgerItem(BatchItem(news.batch)))
-        honest.serve(Method.RECONCILE_LEDGER, Dump({news.root: item}).handle)
+        honest.serve(Method.RECONCILE_LEDGER, Dump({news.id: item}).handle)
         await honest.connect(address)
         await trio.sleep(2)
 

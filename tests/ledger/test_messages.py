@@ -73,13 +73,13 @@ def test_an_honest_report_gives_what_the_peer_has() -> None:
     by_terms = EscrowQuery(ByTerms(consumer=account_of("alice"), terms_hash=bytes(32)))
 
     for query in (by_id, by_terms):
-        found = escrow_of_report(peer.escrow(query), query, WITNESSES, NETWORK)
+        found = escrow_of_report(peer.escrow(query), query, [WITNESSES], NETWORK)
         assert found == peer.archive.state.escrow(peer.alices)
     for name in ("alice", "bob", "node", "farm", "nobody"):
         account = account_of(name)
         report = peer.account(account)
         assert (
-            account_of_report(report, account, WITNESSES, NETWORK).balance
+            account_of_report(report, account, [WITNESSES], NETWORK).balance
             == peer.archive.state.account(account).balance
         )
 
@@ -87,7 +87,7 @@ def test_an_honest_report_gives_what_the_peer_has() -> None:
 def test_nothing_known_is_no_escrow() -> None:
     query = EscrowQuery(ById(escrow=RecordId(bytes(32))))
 
-    assert escrow_of_report(Peer().escrow(query), query, WITNESSES, NETWORK) is None
+    assert escrow_of_report(Peer().escrow(query), query, [WITNESSES], NETWORK) is None
 
 
 @pytest.mark.parametrize("case", range(5))
@@ -105,7 +105,7 @@ def test_a_report_about_something_else_is_refused(case: int) -> None:
     ][case]
 
     with pytest.raises(PeerError):
-        escrow_of_report(report, asked, WITNESSES, NETWORK)
+        escrow_of_report(report, asked, [WITNESSES], NETWORK)
 
 
 @pytest.mark.parametrize("case", range(4))
@@ -123,4 +123,4 @@ def test_an_account_is_not_believed_beyond_its_proof(case: int) -> None:
     ][case]
 
     with pytest.raises(PeerError):
-        account_of_report(report, alice, WITNESSES, NETWORK)
+        account_of_report(report, alice, [WITNESSES], NETWORK)

@@ -28,6 +28,7 @@ from tests.ledger.grids import (
     Chain,
     account_of,
     certify,
+    epoch_keys,
     escrow_terms,
     genesis_of,
     key_of,
@@ -196,7 +197,9 @@ async def test_an_entry_node_that_is_behind_learns_what_is_certified(
     archive = Archive(world.genesis, store, node_of(name), world.now_ms)
     witnesses = first_witnesses(world.genesis)
     archive.admit(verify_batch(certify(world.genesis, [one]), witnesses, world.genesis.network))
-    ballot = Ballot(archive, store, key_of(name), world.now_ms, on_behind=lambda _: None)
+    ballot = Ballot(
+        archive, store, epoch_keys(key_of(name), store), world.now_ms, on_behind=lambda _: None
+    )
     async with world.hub.open(key_of(name)) as witness, world.open_full("late") as late:
         witness.serve(Method.LEDGER_VOTE, ballot.answer)
         await witness.connect(world.networks["late"].addresses()[0])
