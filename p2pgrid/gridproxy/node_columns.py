@@ -96,4 +96,8 @@ class NodeRows:
 
     def price_usd(self) -> Floats:
         """What the whole node costs a month."""
-        return usd_per_month(self.rows, self._pricing)
+        return usd_per_month(self.rows.ints, self._pricing)
+
+    def prices_usd_of(self, rows: Ints) -> Floats:
+        """The same of some rows only."""
+        return usd_per_month(lambda name: self.rows.ints(name)[rows], self._pricing)

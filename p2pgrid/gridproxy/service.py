@@ -234,7 +234,7 @@ class GridProxyService:
     def _grid(self) -> Grid:
         facts = self._facts
         nodes = NodeLists(facts.view(), facts.pricing, facts.now_ms())
-        ledger = LedgerLists(nodes, self._contracts, self._twins)
+        ledger = LedgerLists(nodes, self._contracts, self._twins, facts.ledger.signed_at_ms)
         return Grid(nodes, ledger, facts.peer_count(), facts.version)
 
     async def _refresh_ledger(self) -> None:
