@@ -218,11 +218,14 @@ async def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_who_asks_for_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "HTTP_REFUSED_SECONDS", SHORT_SECONDS)
     monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_SITE_BURST_MS", 0.0)
     monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_SITE_MS_PER_SECOND", 0.001)
     async with served() as port, client(port) as asking:
         assert (await asking.get("/nodes")).status_code == 200
+        asked_at = trio.current_time()
         refused = await asking.get("/nodes")
+        assert trio.current_time() - asked_at >= SHORT_SECONDS, "refusing costs CPU, too"
         assert (refused.status_code, list(refused.json())) == (429, ["error"])
         assert int(refused.headers["retry-after"]) >= 1
 
