@@ -226,6 +226,13 @@ class StrictYamuxStream(yamux.YamuxStream):
         if not buffered.allows(self.conn):
             raise WindowOverrun(f"{self.conn.peer_id} sends faster than anyone reads")
 
+    async def reset(self) -> None:
+        """Forget what nobody will read: libp2p kept streams with such bytes for a minute."""
+        await super().reset()
+        async with self.conn.streams_lock:
+            self.conn.stream_buffers.get(self.stream_id, bytearray()).clear()
+            self.conn._finalize_stream_locked(self, fully_closed=True)  # noqa: SLF001 - libp2p's
+
     async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
         """Measured: a third of the CPU of a request went into an update after every read."""
         self._pending_recv_release += bytes_read
@@ -277,6 +284,8 @@ _REPLACEMENTS: tuple[tuple[Any, str, Callable[[Any], Any]], ...] = (
 _OVERRIDDEN = (
     (yamux.Yamux, "_write_frame"),
     (yamux.YamuxStream, "_auto_tune_and_send_window_update"),
+    (yamux.YamuxStream, "reset"),
+    (yamux.Yamux, "_finalize_stream_locked"),
     (swarm.Swarm, "upgrade_inbound_raw_conn"),
 )
 """Names that the classes above rely on."""
