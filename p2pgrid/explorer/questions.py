@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2pgrid.crdt.register import RegisterKey
-from p2pgrid.errors import BrokenProtocol
+from p2pgrid.errors import BrokenProtocol, InvalidRecord
+from p2pgrid.explorer.proofs import unknown_to
 from p2pgrid.explorer.query import NodeFilter, NodeSort
 from p2pgrid.explorer.records import envelope_of
 from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.crdt import RECONCILE_ANSWER_BYTES_MAX
-from p2pgrid.limits.explorer import FARM_MEMBERS_BYTES_MAX, QUERY_ROWS_MAX
+from p2pgrid.limits.explorer import (
+    CONTRADICTIONS_MAX,
+    FARM_MEMBERS_BYTES_MAX,
+    PROOF_HASH_BYTES,
+    PROOFS_ANSWER_BYTES_MAX,
+    QUERY_ROWS_MAX,
+)
 from p2pgrid.model.ids import FlistId, require_ids, require_text
 from p2pgrid.units import TimestampMs
 from p2pgrid.wire.codec import variant
@@ -75,6 +82,19 @@ class Submit:
     envelope: bytes
 
 
+@variant(6)
+@dataclass(frozen=True, slots=True)
+class AskProofs:
+    """Asks for proofs that authors told different things at once; see `proofs`."""
+
+    known: bytes
+    """Short hashes of the registers of which the asker has one."""
+
+    def __post_init__(self) -> None:
+        if len(self.known) > CONTRADICTIONS_MAX * PROOF_HASH_BYTES:
+            raise InvalidRecord("more hashes than there may be proofs")
+
+
 Question = AskNodes | AskFarms | AskFlistNames | AskHolders
 
 
@@ -82,7 +102,7 @@ Question = AskNodes | AskFarms | AskFlistNames | AskHolders
 class Query:
     """What a light peer sends."""
 
-    question: AskNodes | AskFarms | AskFlistNames | AskHolders | Submit
+    question: AskNodes | AskFarms | AskFlistNames | AskHolders | AskProofs | Submit
     skip: int = 0
     """Rows that it has already."""
 
@@ -118,6 +138,23 @@ def page_of(view: View, question: Question, skip: int, now_ms: TimestampMs) -> P
         records |= new
         taken += 1
     return Page(tuple(records), taken, total - skip - taken)
+
+
+def page_of_proofs(view: View, known: bytes, skip: int) -> Page:
+    """Answer with proofs, as many as fit; one in any case.
+
+    Raises:
+        BrokenProtocol: it skips more than there are.
+    """
+    envelopes = list(unknown_to(view.contradictions, known))
+    if skip > len(envelopes):
+        raise BrokenProtocol(f"{skip} proofs skipped of {len(envelopes)}")
+    page: list[bytes] = []
+    for envelope in envelopes[skip:]:
+        if page and sum(map(len, page)) + len(envelope) > PROOFS_ANSWER_BYTES_MAX:
+            break
+        page.append(envelope)
+    return Page(tuple(page), len(page), len(envelopes) - skip - len(page))
 
 
 def _envelopes(view: View, row: tuple[RegisterKey, ...]) -> Iterator[bytes]:

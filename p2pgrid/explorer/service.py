@@ -10,7 +10,6 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.crdt.catch_up import Rhythm
-from p2pgrid.crdt.register import Contradiction
 from p2pgrid.errors import PeerError, Refused, StoreFailed
 from p2pgrid.explorer.announce import (
     Announcer,
@@ -22,12 +21,19 @@ from p2pgrid.explorer.announce import (
 )
 from p2pgrid.explorer.archive import Archive
 from p2pgrid.explorer.hearing import Hearing
+from p2pgrid.explorer.proof_exchange import ProofExchange
 from p2pgrid.explorer.query import ANY_NODE, FarmView, NodeFilter, NodePage, NodeSort, NodeView
-from p2pgrid.explorer.questions import Page, Query, Submit, page_of
+from p2pgrid.explorer.questions import (
+    AskProofs,
+    Page,
+    Query,
+    Submit,
+    page_of,
+    page_of_proofs,
+)
 from p2pgrid.explorer.records import (
     HUB_KINDS,
     ExplorerRecord,
-    envelope_of,
     is_contradiction,
     read_contradiction,
     verify_contradiction,
@@ -41,7 +47,6 @@ from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     COLUMNS_SLICE,
     EXPIRY_SECONDS,
-    FARM_MEMBERS_BYTES_MAX,
     PULL_BACK_OFF_MS_MIN,
     PULL_PAUSE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MIN,
@@ -112,10 +117,8 @@ class ExplorerService:
             tempo=_TEMPO,
             random=random,
         )
+        self._proofs = ProofExchange(network, self.view.contradictions, self._judge_proof, random)
         self._recheck = trio.Event()
-        self._proofs: list[Contradiction] = []
-        """Found and not told yet; at most one for each that the view keeps."""
-        self._has_proofs = trio.Event()
         self._heard_ms: TimestampMs | None = None
         """When something new was heard last."""
 
@@ -234,7 +237,7 @@ class ExplorerService:
                 nursery.start_soon(_drain, channel)
             nursery.start_soon(self._catching_up.run)
             nursery.start_soon(self._expire)
-            nursery.start_soon(self._tell_proofs)
+            nursery.start_soon(self._proofs.run, self.pulled)
 
     def judge(self, topic: Topic, forwarder: NodeId, data: bytes) -> Verdict:
         """Take a gossip message into the view, and say what becomes of it."""
@@ -280,22 +283,12 @@ class ExplorerService:
         admission = self._archive.admit(signed)
         if admission.contradicted is not None:
             proof = self.view.contradictions.get(admission.contradicted)
-            self._proofs += [] if proof is None else [proof]
-            self._has_proofs.set()
+            if proof is not None:
+                self._proofs.tell(proof)
         is_taken = admission.refusal is None
         if is_taken:
             self._heard_ms = now_ms
         return is_taken
-
-    async def _tell_proofs(self) -> None:
-        """Tell the grid of liars that we found out ourselves."""
-        while True:
-            await self._has_proofs.wait()
-            self._has_proofs = trio.Event()
-            proofs, self._proofs = self._proofs, []
-            for data in map(envelope_of, proofs):
-                if len(data) <= FARM_MEMBERS_BYTES_MAX:  # longer ones are no records to anybody
-                    await self._network.publish(Topic.CAPACITY, data)
 
     async def _expire(self) -> None:
         while True:
@@ -345,6 +338,8 @@ class ExplorerService:
         if isinstance(query.question, Submit):
             await self._take_submitted(query.question.envelope)
             return encode(Page())
+        if isinstance(query.question, AskProofs):
+            return encode(page_of_proofs(self.view, query.question.known, query.skip))
         is_behind = True  # after a start by the whole grid
         while is_behind:
             await trio.lowlevel.checkpoint()

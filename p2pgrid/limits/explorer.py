@@ -94,6 +94,15 @@ CONTRADICTIONS_MAX = 1000
 CONTRADICTIONS_BYTES_MAX = 2 * MIB
 """Envelopes of these proofs."""
 
+PROOF_HASH_BYTES = 8
+"""Of the name of a register of which somebody has a proof; two alike cost one of many proofs."""
+
+PROOFS_ANSWER_BYTES_MAX = 64 * KIB
+"""Of proofs in one answer: each costs the asker two signatures, 0.1 ms, before it is believed."""
+
+PROOFS_PAUSE_SECONDS = 600.0
+"""Between questions for proofs that gossip did not bring: there is a new one once in a while."""
+
 LIARS_TOLD_MAX = 20
 """Keys proved to lie that the status of the explorer names; lists of nodes and farms mark all."""
 
