@@ -50,6 +50,7 @@ def make_app(services: Services) -> Starlette:
         "/accounts/{account:path}": money.account,
         "/ledger": money.ledger,
         "/ledger/evidence": money.evidence,
+        "/ledger/proofs/{operation:path}": money.proof,
         "/publishers": publishers.publishers,
         "/ledger/epochs": money.epochs,
         "/ledger/witnesses": money.witnesses,

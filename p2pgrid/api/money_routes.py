@@ -12,15 +12,16 @@ from starlette.responses import Response
 from p2pgrid import keys
 from p2pgrid.api.answers import OnProgress, ProgressAnswer, json_answer
 from p2pgrid.api.documents import format_time, to_json
-from p2pgrid.api.fields import Fields, Json, account_key, read_body, read_query, shown
+from p2pgrid.api.fields import Fields, Json, account_key, key_of, read_body, read_query, shown
 from p2pgrid.api.services import Services
 from p2pgrid.errors import BadInput, NotFound
+from p2pgrid.ledger.payment_proof import write_proof
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.limits.control import HISTORY_LISTED, LISTED_MAX
 from p2pgrid.limits.wire import INTEGER_MAX
 from p2pgrid.model.address import format_account, looks_like_address
-from p2pgrid.model.ids import ID_BYTES, AccountId
+from p2pgrid.model.ids import ID_BYTES, AccountId, RecordId
 from p2pgrid.model.operation import MEMO_BYTES_MAX, Transfer
 from p2pgrid.units import Amount
 from p2pgrid.wire.signed import is_usable_key
@@ -99,6 +100,29 @@ class MoneyRoutes:
     async def ledger(self, _: Request) -> Response:
         """Totals, witnesses, quorum."""
         return json_answer(await self._services.ledger.status())
+
+    async def proof(self, request: Request) -> Response:
+        """The file that proves an operation, by its id or the first digits of one of ours."""
+        text = request.path_params["operation"].casefold()
+        proof = await self._services.ledger.proof(await self._operation(text))
+        return Response(write_proof(proof), media_type="application/octet-stream")
+
+    async def _operation(self, text: str) -> RecordId:
+        """The operation that a person means. Raises NotFound, BadInput."""
+        if len(text) == _ID_DIGITS:
+            return RecordId(key_of(text))
+        if not text:
+            raise BadInput("which operation? give the first digits of its id")
+        found: set[RecordId] = set()
+        for name in keys.wallet_names(self._services.data):
+            account = AccountId(keys.account_of(self._services.data, name))
+            entries = await self._services.ledger.history(account, limit=LISTED_MAX)
+            found |= {one.operation for one in entries if one.operation.hex().startswith(text)}
+        if not found:
+            raise NotFound(f"no operation of your wallets starts with {shown(text)}")
+        if len(found) > 1:
+            raise BadInput(f"{shown(text)} could be {len(found)} operations; give more digits")
+        return found.pop()
 
     async def evidence(self, _: Request) -> Response:
         """Proofs of double signing."""

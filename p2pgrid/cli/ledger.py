@@ -13,6 +13,7 @@ from p2pgrid.cli.output import (
     print_json,
     print_table,
 )
+from p2pgrid.cli.payment_proofs import check
 from p2pgrid.units import format_tft
 
 
@@ -28,6 +29,9 @@ def ledger() -> None:
       p2pgrid ledger epochs
       p2pgrid ledger witnesses
     """
+
+
+ledger.add_command(check)
 
 
 @ledger.command("status", epilog=EXIT_STATUS)

@@ -20,6 +20,7 @@ from p2pgrid.cli.output import (
 )
 from p2pgrid.cli.parameters import AMOUNT
 from p2pgrid.cli.passphrase import given_passphrase, passphrase_option, post_unlocked
+from p2pgrid.cli.payment_proofs import proof
 from p2pgrid.cli.wallet_keys import backup, change_passphrase, create_wallet, restore
 from p2pgrid.cli.wallet_request import request, show_address
 from p2pgrid.errors import BadInput, SignedElsewhere
@@ -49,7 +50,7 @@ def wallet() -> None:
     """
 
 
-for command in (create_wallet, change_passphrase, backup, restore, show_address, request):
+for command in (create_wallet, change_passphrase, backup, restore, show_address, request, proof):
     wallet.add_command(command)
 
 

@@ -36,6 +36,8 @@ from p2pgrid.ledger.messages import (
     escrow_of_report,
     history_entry,
 )
+from p2pgrid.ledger.payment_proof import PaymentProof
+from p2pgrid.ledger.proof_gathering import gather_proof
 from p2pgrid.ledger.purse import Purse
 from p2pgrid.ledger.spending import Spending, Standing
 from p2pgrid.ledger.state import Account, Alarm, Escrow
@@ -196,6 +198,11 @@ class RemoteLedger:
         if pending is not None and all(entry.operation != pending.id for entry in entries):
             entries.insert(0, pending_entry(pending.id, pending.record))
         return entries[:limit]
+
+    async def proof(self, operation: RecordId) -> PaymentProof:
+        """What proves an operation to whoever holds the genesis record. Raises NotFound."""
+        peers = self._panel.peers()
+        return await gather_proof(self._network, self._network_id, self._epochs, peers, operation)
 
     async def evidence(self) -> list[EvidenceView]:
         """Everybody who was caught, as far as the peers asked know; the proofs are checked."""

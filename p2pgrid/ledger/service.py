@@ -24,6 +24,8 @@ from p2pgrid.ledger.certificate import Verified, read_operation
 from p2pgrid.ledger.epoch_keys import EpochKeys
 from p2pgrid.ledger.evidence import evidence_id
 from p2pgrid.ledger.messages import BatchItem, EvidenceItem
+from p2pgrid.ledger.payment_proof import PaymentProof
+from p2pgrid.ledger.proof_gathering import proof_here
 from p2pgrid.ledger.purse import Purse
 from p2pgrid.ledger.quorum import Quorum
 from p2pgrid.ledger.replication import Replication
@@ -204,6 +206,11 @@ class LedgerService:
         if pending is not None and not self._archive.is_kept(pending.id):
             entries.insert(0, pending_entry(pending.id, pending.record))
         return entries[:limit]
+
+    async def proof(self, operation: RecordId) -> PaymentProof:
+        """What proves an operation to whoever holds the genesis record. Raises NotFound."""
+        await trio.lowlevel.checkpoint()
+        return proof_here(self._archive, operation)
 
     async def evidence(self) -> list[EvidenceView]:
         """Everybody who was caught, sorted by key."""

@@ -1,6 +1,6 @@
 """Limits of the change from one epoch to the next."""
 
-from p2pgrid.units import KIB, SECOND_MS
+from p2pgrid.units import KIB, MIB, SECOND_MS
 
 EPOCH_SECONDS_DEFAULT = 6 * 3600
 """An epoch of a new grid, unless its founder says otherwise: a stolen key is soon worth nothing,
@@ -60,3 +60,15 @@ EPOCH_ASKED_PEERS = 3
 
 EPOCH_LOOK_SECONDS_MIN = 0.3
 """Between two looks at what peers say of epochs, whatever they say."""
+
+PROOF_EPOCHS_MAX = 100_000
+"""Epochs that one payment proof goes over: 68 years of 6 hours."""
+
+PROOF_OPERATIONS_MAX = 262_144
+"""Operations of its epoch that a payment proof lists, 9 MiB; of a busier epoch it proves no end."""
+
+PROOF_BYTES_MAX = 256 * MIB
+"""A payment proof: with 31 witnesses 6 KiB for each epoch before it."""
+
+PROOF_EPOCHS_TRIED = 8
+"""Epochs back from now in which a light peer looks for an operation, of each full peer."""

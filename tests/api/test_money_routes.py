@@ -6,6 +6,7 @@ import pytest
 
 from p2pgrid import keys
 from p2pgrid.errors import BadInput, InsufficientBalance, Locked, NotFound, SignedElsewhere
+from p2pgrid.ledger.payment_proof import check_proof, read_proof
 from p2pgrid.ledger.views import HistoryEntry
 from p2pgrid.model.ids import RecordId
 from p2pgrid.sealed_key import Cost
@@ -190,3 +191,18 @@ async def test_a_ledger_is_verified_where_it_is_stored(grid: ApiGrid) -> None:
     assert found["checks"][1]["count"] == 1
     with pytest.raises(BadInput, match="light peer"):
         await grid.consumer.result("/ledger/verify", {})
+
+
+async def test_a_payment_is_proven_by_a_file(grid: ApiGrid) -> None:
+    paid = await grid.consumer.post("/payments", {"account": grid.node.identity, "amount": 17})
+
+    for digits in (paid["operation"], paid["operation"][:10].upper()):
+        for member in (grid.consumer, grid.node):
+            data = await member.read(f"/ledger/proofs/{digits}")
+            proven = check_proof(read_proof(data), GENESIS)
+            assert proven.id.hex() == paid["operation"]
+    for digits in ("ff" * 32, "zz"):
+        with pytest.raises(NotFound):
+            await grid.node.read(f"/ledger/proofs/{digits}")
+    with pytest.raises(BadInput, match="which operation"):
+        await grid.node.read("/ledger/proofs/")
