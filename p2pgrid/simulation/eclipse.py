@@ -3,7 +3,7 @@
 Everything is as attackers like it. They always answer and stay for ever, honest nodes are
 away now and then and leave. Nobody honest dials the victims. In the midst of it victims
 have to start again, and find attackers among the addresses that they reached before.
-Attackers give nothing on and answer no pull.
+Attackers give nothing on and answer no pull; nothing else is lost.
 """
 
 from collections.abc import Iterable, Sequence

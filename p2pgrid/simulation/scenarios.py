@@ -16,6 +16,7 @@ from p2pgrid.simulation.liars import Equivocating, Flooding, Liar, Poisoning, Si
 from p2pgrid.simulation.node import Exchange, Node
 from p2pgrid.simulation.result import Result, curve_of, percentiles
 from p2pgrid.simulation.run import Run
+from p2pgrid.simulation.wires import Faults
 from p2pgrid.simulation.world import Setting, World
 from p2pgrid.wire.kinds import RecordKind
 
@@ -234,7 +235,8 @@ def _flood(setting: Setting, minutes: float, tell: Callable[[float], None], grid
 def _eclipse(setting: Setting, minutes: float, tell: Callable[[float], None], grid: Grid) -> Run:
     """Attackers own nine of ten addresses; nobody is alone with them, and records get through."""
     kinds = kinds_of_nodes(setting.nodes)
-    world = grid(setting, lambda number: kinds[number])
+    # With one honest neighbour among many, what is lost on the way from it waits long for a pull.
+    world = grid(replace(setting, faults=Faults(loss=0.0)), lambda number: kinds[number])
     run = _begun(world, minutes, tell)
     siege = Siege(world)
     world.scheduler.after(60 * minutes * limits.ECLIPSE_RESTART_SHARE, siege.restart)
