@@ -12,8 +12,8 @@ def fields_of_ledger(result: LedgerResult) -> dict[str, str]:
     return {
         "scenario": f"{result.scenario}, {seeds}",
         "runs": f"{counts} witnesses; (N-1)/3 of them faulty",
-        "operations": f"{result.certified} certified, {result.acknowledged} of them acknowledged "
-        "while there were faults",
+        "operations": f"{result.certified} certified, clients were told of {result.told}",
+        "epochs": f"{result.epochs} ended",
         "faults": f"{result.crashes} power cuts, {result.hidden} certificates hidden to the end, "
         f"{result.convicted} double spenders caught",
         "violations": str(len(result.violations)) if result.violations else "none",

@@ -1,5 +1,7 @@
 """Sizes and times of simulated ledgers."""
 
+from dataclasses import dataclass
+
 WITNESS_COUNTS = (4, 7, 4, 1, 10, 4, 7, 4, 7, 31)
 """By the last digit of the seed, when nobody says how many: the fault bound of each is met exactly
 (N = 3f + 1), and most runs are of those that cost little."""
@@ -7,13 +9,8 @@ WITNESS_COUNTS = (4, 7, 4, 1, 10, 4, 7, 4, 7, 31)
 BYSTANDERS = 2
 """Nodes that are no witnesses, and take operations in and replicate like the others."""
 
-FAULTS_SECONDS = 2.5
-"""Messages are lost and nodes die before; afterwards all heals, so that honest clients must come
-to an end."""
-
-RUN_SECONDS_MAX = 40.0
-"""By then every honest client is done, or the ledger is stuck. Eight longest retries of an entry
-node fit."""
+LAST_ROUNDS = 4
+"""How often everybody learns from everybody in the end: one end of an epoch in each."""
 
 STEP_SECONDS = 0.5
 """How often a run looks whether it is over."""
@@ -51,17 +48,11 @@ LATE_ANSWER_SECONDS = 1.5
 PULL_SECONDS = 0.15
 """Between two comparisons of random peers; the grid is small, so that this is often."""
 
-CLOCK_SKEW_MS = 30_000
-"""Clocks of all nodes are wrong by up to so much either way; witnesses allow 120 s."""
-
 BROKEN_CLOCK_MS = 600_000
 """A faulty clock is wrong by so much: that witness refuses what is signed now, or all reclaims."""
 
-CLIENT_PAUSE_SECONDS = (0.1, 0.5)
-"""Between two attempts of a client to get its operation certified."""
-
-OPERATIONS_EACH = 3
-"""Of each honest client in one run."""
+PAYMENTS_PER_BALANCE = 20
+"""So many of the largest payments an honest client can make, more than it does in any run."""
 
 ATTACKS = 4
 """Double spends that the colluding witnesses try with split votes in one run."""
@@ -74,3 +65,55 @@ START = 1_000_000
 
 FEE = 10
 """The least fee, small beside every amount."""
+
+WITH_EPOCHS = 0.5
+"""Runs in which epochs end while there is load; they take thrice as long."""
+
+LOOK_SECONDS = 0.2
+"""How often a node looks whether an epoch has ended, and whether it has to lead a view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What depends on whether epochs end in a run."""
+
+    epoch_seconds: int
+    """How long witnesses vote in one epoch."""
+    epochs: int
+    """So many must have ended before the run is over."""
+    faults_seconds: float
+    """Messages are lost and nodes die before; afterwards all heals, so that honest clients and
+    agreements must come to an end."""
+    run_seconds_max: float
+    """By then every honest client is done, or the ledger is stuck."""
+    clock_skew_ms: int
+    """Clocks of honest nodes are wrong by up to so much either way."""
+    operations_each: int
+    """Of each honest client."""
+    pause: tuple[float, float]
+    """Seconds between two attempts of a client to get its operation certified."""
+
+
+ONE_EPOCH = Times(
+    epoch_seconds=86_400,
+    epochs=0,
+    faults_seconds=2.5,
+    run_seconds_max=40.0,
+    clock_skew_ms=30_000,
+    operations_each=3,
+    pause=(0.1, 0.5),
+)
+"""Eight longest retries of an entry node fit into a run; witnesses allow clocks 120 s."""
+
+SHORT_EPOCHS = Times(
+    epoch_seconds=3,
+    epochs=2,
+    faults_seconds=9.0,
+    run_seconds_max=150.0,
+    clock_skew_ms=500,
+    operations_each=8,
+    pause=(0.3, 1.2),
+)
+"""Two epochs end, the first of them among faults; six views of growing length fit into a run, more
+than there are faulty leaders in a row. Clocks are as wrong, for epochs of seconds, as minutes are
+for hours."""

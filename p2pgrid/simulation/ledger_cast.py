@@ -8,7 +8,7 @@ from nacl.signing import SigningKey
 from p2pgrid.limits import simulated_ledger as limits
 from p2pgrid.model.genesis import FarmingPolicy, Genesis, PricingPolicy
 from p2pgrid.model.ids import AccountId, NodeId
-from p2pgrid.units import HOUR_MS, Amount, TimestampMs
+from p2pgrid.units import Amount, TimestampMs
 
 CONSUMERS = ("alice", "bob", "carol")
 """Honest accounts that pay and rent."""
@@ -47,8 +47,8 @@ def witness_names(count: int) -> tuple[str, ...]:
 
 
 @cache
-def genesis_of(witness_count: int) -> Genesis:
-    """A grid with so many witnesses of weight 1."""
+def genesis_of(witness_count: int, epoch_seconds: int) -> Genesis:
+    """A grid with so many witnesses of weight 1, and epochs of that length."""
     return Genesis(
         name="simulated",
         created_ms=CREATED_MS,
@@ -57,6 +57,6 @@ def genesis_of(witness_count: int) -> Genesis:
         balances=tuple(sorted((account_of(name), Amount(limits.START)) for name in ACCOUNTS)),
         pricing=PricingPolicy(fee=Amount(limits.FEE)),
         farming=FarmingPolicy(),
-        epoch_seconds=24 * HOUR_MS // 1000,
+        epoch_seconds=epoch_seconds,
         seeds=(),
     )

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 class Client:
     """Signs one operation after the other, each when the one before is certified."""
 
-    wanted = 0
-    """Operations that it must get certified before the run is over."""
-
     def __init__(self, grid: "LedgerGrid", name: str) -> None:
         self.grid, self.name = grid, name
         self.account = account_of(name)
@@ -51,6 +48,11 @@ class Client:
         """The last that it opened."""
         self.pending: list[Signed[Operation]] = []
         """What it wants certified: one operation, unless it cheats."""
+
+    @property
+    def wanted(self) -> int:
+        """Operations that it must get certified before the run is over."""
+        return 0
 
     @property
     def is_done(self) -> bool:
@@ -63,7 +65,7 @@ class Client:
             self.pending = [self.sign(payload) for payload in self.next_payloads()]
         for signed in self.pending:
             self.grid.send(self.grid.submit, self.grid.any_node().id, signed, self.hear)
-        self.grid.scheduler.after(self.grid.random.uniform(*limits.CLIENT_PAUSE_SECONDS), self.act)
+        self.grid.scheduler.after(self.grid.random.uniform(*self.grid.times.pause), self.act)
 
     def next_payloads(self) -> Sequence[Payload]:
         """What to do next: nothing, or one thing; a cheat does several at once."""
@@ -86,7 +88,7 @@ class Client:
 
     def hear(self, identity: RecordId) -> None:
         """A node says that an operation is certified."""
-        self.grid.told.add(identity)
+        self.grid.told[identity] = self.account
         for signed in self.pending:
             if signed.id == identity:
                 if isinstance(signed.record.payload, OpenEscrow):
@@ -98,7 +100,7 @@ class Client:
     def payment(self, outputs: int = 1) -> Transfer:
         """To random accounts, a small part of what it has."""
         random = self.grid.random
-        most = limits.START // (limits.OPERATIONS_EACH + 1) // outputs - limits.FEE
+        most = limits.START // limits.PAYMENTS_PER_BALANCE // outputs - limits.FEE
         return Transfer(
             outputs=tuple(
                 (account_of(random.choice(ACCOUNTS)), Amount(random.randint(1, most)))
@@ -113,8 +115,8 @@ def lease(node: str, farm: str, hours_ago: int) -> OpenEscrow:
     return OpenEscrow(
         farm=account_of(farm),
         node=node_of(node),
-        deposit=Amount(limits.START // 10),
-        price_per_hour=Amount(limits.START // 20),
+        deposit=Amount(limits.START // limits.PAYMENTS_PER_BALANCE),
+        price_per_hour=Amount(limits.START // limits.PAYMENTS_PER_BALANCE // 2),
         starts_at_ms=TimestampMs(starts_at_ms),
         ends_at_ms=TimestampMs(starts_at_ms + HOUR_MS),
         grace_seconds=0,
@@ -125,7 +127,10 @@ def lease(node: str, farm: str, hours_ago: int) -> OpenEscrow:
 class Consumer(Client):
     """Pays others; rents the honest node now and then, and cancels."""
 
-    wanted = limits.OPERATIONS_EACH
+    @property
+    def wanted(self) -> int:
+        """As many as the run needs to have load all the time."""
+        return self.grid.times.operations_each
 
     def next_payloads(self) -> Sequence[Payload]:
         """One payment, lease or cancel."""

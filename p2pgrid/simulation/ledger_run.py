@@ -30,8 +30,10 @@ class LedgerResult:
     """Number of witnesses to the runs with so many."""
     certified: int = 0
     """Operations that every replica held in the end."""
-    acknowledged: int = 0
-    """Of those, that a client was told of while there were faults."""
+    told: int = 0
+    """Operations that a client was told to be certified."""
+    epochs: int = 0
+    """That ended; in half of the runs, two or more."""
     hidden: int = 0
     """Certificates that were kept from everybody until the end."""
     convicted: int = 0
@@ -57,7 +59,8 @@ class LedgerResult:
         """Add one run."""
         self.witnesses[witness_count] = self.witnesses.get(witness_count, 0) + 1
         self.certified += grid.certified
-        self.acknowledged += len(grid.told)
+        self.told += len(grid.told)
+        self.epochs += grid.court.epochs
         self.hidden += len(grid.hidden)
         self.convicted += grid.caught
         self.crashes += grid.crashes
