@@ -141,16 +141,24 @@ class CatchUp:
                 begun.append(self._begun(peer, now_ms, is_random=False))
         if now_ms >= self._random_ms and True not in self._pulling.values():
             self._random_ms = now_ms + self._pause_ms()
-            ready = [
-                peer
-                for peer in self._up
-                if peer not in self._pulling and self._ready_ms(peer) <= now_ms
-            ]
-            if ready:
-                peer = self._random.choice(ready)
-                self._wanted.pop(peer, None)
-                begun.append(self._begun(peer, now_ms, is_random=True))
+            chosen = self._chosen(now_ms)
+            if chosen is not None:
+                self._wanted.pop(chosen, None)
+                begun.append(self._begun(chosen, now_ms, is_random=True))
         return begun
+
+    def _chosen(self, now_ms: int) -> bytes | None:
+        """One of the peers that are ready, each as likely as any other."""
+        if not self._up:
+            return None
+        peer = self._random.choice(list(self._up))
+        if self._is_ready(peer, now_ms):  # as mostly
+            return peer
+        ready = [one for one in self._up if self._is_ready(one, now_ms)]
+        return self._random.choice(ready) if ready else None
+
+    def _is_ready(self, peer: bytes, now_ms: int) -> bool:
+        return peer not in self._pulling and self._ready_ms(peer) <= now_ms
 
     def begin(self, peer: bytes, ids: HashTrie, unwanted: UnwantedIds, now_ms: int) -> Pull:
         """The pull from a peer that was due. Tell `ended` of it."""

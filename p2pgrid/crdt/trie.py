@@ -39,12 +39,16 @@ class _Leaf:
 
 
 class _Inner:
-    __slots__ = ("children", "count", "digest")
+    __slots__ = ("changed", "children", "count", "digest", "digests")
 
     def __init__(self, children: list["_Node"], count: int) -> None:
         self.children = children
         self.count = count
         self.digest: bytes | None = None
+        self.digests = bytearray(FANOUT * DIGEST_BYTES)
+        """Of the children, one after the other."""
+        self.changed = (1 << FANOUT) - 1
+        """A bit for each child whose digest in there is not that of now."""
 
 
 _Node = _Leaf | _Inner
@@ -55,7 +59,7 @@ def leaf_digest(ids: Iterable[bytes]) -> bytes:
     return blake2b(b"".join(ids), digest_size=DIGEST_BYTES, person=_LEAF).digest()
 
 
-def inner_digest(children: Iterable[bytes]) -> bytes:
+def inner_digest(children: Iterable[bytes | bytearray]) -> bytes:
     """The hash, 16 bytes, of a node whose 16 children have these hashes."""
     return blake2b(b"".join(children), digest_size=DIGEST_BYTES, person=_INNER).digest()
 
@@ -104,9 +108,10 @@ class HashTrie:
             return False
         ids.insert(place, identity)
         leaf.digest = None
-        for inner in path:
+        for depth, inner in enumerate(path):
             inner.count += 1
             inner.digest = None
+            inner.changed |= 1 << _digit(identity, depth)
         if len(ids) > TRIE_LEAF_IDS_MAX:
             self._put(path, identity, _build(ids, len(path)))
         return True
@@ -122,6 +127,7 @@ class HashTrie:
         for depth, inner in enumerate(path):
             inner.count -= 1
             inner.digest = None
+            inner.changed |= 1 << _digit(identity, depth)
             if inner.count <= TRIE_LEAF_IDS_MAX:
                 ids = [one for below in _leaves(inner) for one in below.ids]
                 self._put(path[:depth], identity, _Leaf(ids))
@@ -142,7 +148,9 @@ class HashTrie:
         """The hashes, 16 bytes, of the 16 parts below `prefix`. Costs what changed."""
         node = self._node(prefix)
         if isinstance(node, _Inner):
-            return tuple(map(_digest, node.children))
+            _digest(node)
+            held = bytes(node.digests)
+            return tuple(held[at : at + DIGEST_BYTES] for at in range(0, len(held), DIGEST_BYTES))
         parts = _parts(node.ids, len(prefix))
         return tuple(leaf_digest(part) if part else EMPTY_DIGEST for part in parts)
 
@@ -232,7 +240,14 @@ def _digest(node: _Node) -> bytes:
         if isinstance(node, _Leaf):
             node.digest = leaf_digest(node.ids)
         else:
-            node.digest = inner_digest(map(_digest, node.children))
+            changed = node.changed
+            while changed:
+                place = changed.bit_length() - 1
+                changed ^= 1 << place
+                start = place * DIGEST_BYTES
+                node.digests[start : start + DIGEST_BYTES] = _digest(node.children[place])
+            node.changed = 0
+            node.digest = inner_digest((node.digests,))
     return node.digest
 
 

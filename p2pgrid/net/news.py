@@ -4,7 +4,7 @@ Peers are marks here, one bit each, so that a set of them is a number: every ite
 announced by every node to most of its peers, and nothing that a router does is done so often.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 
 from p2pgrid.limits.spreading import GOSSIP_ANNOUNCE_SECONDS
@@ -42,7 +42,7 @@ class News:
 
     def take(
         self, marks: Mapping[NodeId, int], hearers: Callable[[str], int]
-    ) -> Iterator[tuple[NodeId, tuple[bytes, ...]]]:
+    ) -> list[tuple[NodeId, tuple[bytes, ...]]]:
         """Which peer is told which ids; there is no news after.
 
         Args:
@@ -56,11 +56,9 @@ class News:
         ids = tuple([key for key, _ in told])
         if len(told) == 1:  # as mostly
             wanting = told[0][1]
-            for name, mark in marks.items():
-                if mark & wanting:
-                    yield name, ids
-            return
-        for name, mark in marks.items():
-            ids = tuple([key for key, wanting in told if mark & wanting])
-            if ids:
-                yield name, ids
+            return [(name, ids) for name, mark in marks.items() if mark & wanting]
+        each = (
+            (name, tuple([key for key, wanting in told if mark & wanting]))
+            for name, mark in marks.items()
+        )
+        return [(name, some) for name, some in each if some]

@@ -17,9 +17,9 @@ Rules:
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from math import inf
 from random import Random
+from typing import NamedTuple
 
 from p2pgrid.limits.spreading import (
     GOSSIP_BATCH_BYTES_MAX,
@@ -52,16 +52,14 @@ Judge = Callable[[str, NodeId, bytes], Verdict]
 """(topic, forwarder, data); quick; raises nothing. An item that it accepts is delivered by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Give this to a peer."""
 
     peer: NodeId
     message: SpreadMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Blame:
+class Blame(NamedTuple):
     """A peer forwarded what is objectively invalid."""
 
     peer: NodeId
@@ -315,7 +313,8 @@ class Router:
             messages = told.get(ids)
             if messages is None:  # most peers are told the same
                 messages = told[ids] = [Announce(part) for part in parts_of(ids)]
-            effects += [Send(name, message) for message in messages]
+            for message in messages:
+                effects.append(Send(name, message))  # noqa: PERF401 - mostly one
         return effects
 
     def _hear(self, name: NodeId, mark: int, ids: tuple[bytes, ...], now: float) -> None:

@@ -1,6 +1,5 @@
 """What was announced and has not come yet, and whom to ask for it when. Sans clock."""
 
-from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -34,7 +33,7 @@ class Wanted:
 
     def __init__(self) -> None:
         self._wishes: dict[bytes, Wish] = {}
-        self._counts: Counter[NodeId] = Counter()
+        self._counts: dict[NodeId, int] = {}
         self._due: list[tuple[float, bytes]] = []
 
     @property
@@ -52,8 +51,8 @@ class Wanted:
         if wish is not None:
             if announcer not in wish.announcers and len(wish.announcers) < GOSSIP_ANNOUNCERS_MAX:
                 wish.announcers.append(announcer)
-        elif self._counts[announcer] < self._share(announcer):
-            self._counts[announcer] += 1
+        elif (count := self._counts.get(announcer, 0)) < self._share(announcer):
+            self._counts[announcer] = count + 1
             self._wishes[key] = Wish(announcer, [announcer])
             heappush(self._due, (now + GOSSIP_PULL_SECONDS, key))
 
@@ -66,9 +65,9 @@ class Wanted:
         """It came, or nobody gives it: nobody is asked any more."""
         wish = self._wishes.pop(key, None)
         if wish is not None:
-            self._counts[wish.first] -= 1
-            if not self._counts[wish.first]:
-                del self._counts[wish.first]
+            count = self._counts.pop(wish.first) - 1
+            if count:
+                self._counts[wish.first] = count
             while self._due and self._due[0][1] not in self._wishes:  # nobody is to be woken for it
                 heappop(self._due)
         return wish
