@@ -1,5 +1,6 @@
 """`p2pgrid simulate`: whole grids in one process, with every fault, from a seed."""
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,6 +121,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
             )
         if plot is not None:
             draw(result, plot)
+    gc.freeze()  # the program ends: nobody needs to look for what could be freed of a large grid
     _show(result, fields_of(result), as_json=as_json)
 
 

@@ -9,7 +9,7 @@ from p2pgrid.errors import PeerError
 from p2pgrid.explorer.announce import Load
 from p2pgrid.explorer.records import lease_ms_of, verify_record
 from p2pgrid.limits import simulation as limits
-from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS
+from p2pgrid.limits.explorer import ANNOUNCE_INTERVAL_MS, RECORD_AHEAD_MS_MAX
 from p2pgrid.simulation.node import Node
 from p2pgrid.simulation.result import Violation
 from p2pgrid.simulation.world import NETWORK, World
@@ -48,7 +48,7 @@ class Run:
         world.is_measuring = True
         for node in world.honest:
             self._plan_change(node, random, end)
-        self._pass(seconds, share=(0.0, 0.8))
+        self.wait(seconds, share=(0.0, 0.8))
 
     def settle(self, seconds: float, *, is_over: Callable[[], bool]) -> None:
         """Change nothing, and see when all roots are equal; at most so many seconds."""
@@ -74,6 +74,8 @@ class Run:
         held = node.view.get(RegisterKey(RecordKind(kind), author, b""))
         if held is None:
             return
+        is_due = held.record.time_ms <= node.now_ms() + RECORD_AHEAD_MS_MAX
+        self.require(is_due, "a record is held before its time")
         key, version = (node.number, (kind, author)), version_of(held)
         if node.incarnations == 1 or not self.world.setting.has_disks:
             self.require(version >= self._versions.get(key, version), "a register went back")
@@ -106,7 +108,7 @@ class Run:
             node.speak()
         self._plan_change(node, random, end)
 
-    def _pass(self, seconds: float, *, share: tuple[float, float]) -> None:
+    def wait(self, seconds: float, *, share: tuple[float, float]) -> None:
         """Let time pass, tell how far it is, and watch."""
         scheduler, (first, last) = self.world.scheduler, share
         for step in range(1, _STEPS + 1):
@@ -124,7 +126,8 @@ class Run:
                 assert envelope is not None
                 if envelope not in genuine:
                     genuine[envelope] = _is_genuine(envelope, now_ms)
-                self.require(genuine[envelope], "a forged or outdated record is held")
+                if not (is_genuine := genuine[envelope]):
+                    self.require(is_genuine, "a forged or outdated record is held")
         self.require(not self.world.lost(), "a record of an honest node is lost")
 
 

@@ -10,6 +10,8 @@ from p2pgrid.errors import BadInput
 from p2pgrid.explorer.records import QUOTAS
 from p2pgrid.explorer.shelf import Quota
 from p2pgrid.limits import simulation as limits
+from p2pgrid.limits.crdt import CURSOR_TRUST_MS
+from p2pgrid.limits.explorer import RECORD_AHEAD_MS_MAX
 from p2pgrid.simulation import array_run
 from p2pgrid.simulation.eclipse import Siege, kinds_of_nodes
 from p2pgrid.simulation.liars import Equivocating, Flooding, Liar, Poisoning, Silent, Stale
@@ -268,6 +270,23 @@ def _require_equal_soon(run: Run) -> None:
     )
 
 
+def _wrong_clocks(
+    setting: Setting, minutes: float, tell: Callable[[float], None], grid: Grid
+) -> Run:
+    """Clocks differ by more than a record may be ahead: it waits for its time, and then comes."""
+    setting = replace(setting, skew_ms_max=limits.CLOCK_SKEW_MS_MAX)
+    run = _begun(grid(setting, lambda _: Node), minutes, tell)
+    run.change(60 * minutes)
+    run.require(run.world.lost(), "clocks keep nothing back, so they are not wrong")
+    run.wait(_HELD_BACK_SECONDS, share=(0.8, 1.0))
+    run.settle(limits.QUIET_SECONDS, is_over=lambda: True)
+    return run
+
+
+_HELD_BACK_SECONDS = (2 * limits.CLOCK_SKEW_MS_MAX - RECORD_AHEAD_MS_MAX + CURSOR_TRUST_MS) / 1000
+"""Until the time of a record has come everywhere, and whole sets were compared once more."""
+
+
 SCENARIOS = {
     "converge": Scenario("How soon everybody knows what changed.", 10.0, _converge),
     "churn": Scenario("Nodes lose power and come back.", 30.0, _churn),
@@ -275,5 +294,6 @@ SCENARIOS = {
     "silent-third": Scenario("A third of all peers is mute.", 5.0, _silent_third),
     "flood": Scenario("Floods, forgeries, replays, equivocation.", 5.0, _flood),
     "eclipse": Scenario("Nine of ten addresses are attackers'.", 60.0, _eclipse),
+    "wrong-clocks": Scenario("Clocks are wrong by up to ten minutes.", 10.0, _wrong_clocks),
 }
 """By name, in the order in which they are told."""

@@ -63,6 +63,8 @@ class Setting:
     faults: Faults = Faults()  # noqa: RUF009 - frozen
     has_disks: bool = False
     """Whether nodes may die, and keep what their disks kept."""
+    skew_ms_max: int = CLOCK_SKEW_MS_MAX // 2
+    """How wrong a clock may be, either way: no two differ by more than what is taken at once."""
     quotas: Mapping[RecordKind, Quota] | None = None
     """Places for records; None: those of the program."""
 
@@ -75,7 +77,7 @@ class World:
         self.scheduler = Scheduler(setting.seed)
         self.network = NETWORK
         self.hop_seconds = HOP_SECONDS
-        self.skew_ms_max = CLOCK_SKEW_MS_MAX // 2
+        self.skew_ms_max = setting.skew_ms_max
         self.first_incarnation = (_START_MS - HOUR_MS) // 1000
         self.wires = Wires(self.scheduler, setting.nodes, setting.faults)
         self.rejected = 0

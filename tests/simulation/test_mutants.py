@@ -15,6 +15,7 @@ from p2pgrid.simulation.world import World
 from p2pgrid.wire.signed import NetworkId, Signed
 
 FORGED = "a forged or outdated record is held"
+EARLY = "a record is held before its time"
 
 
 def flood() -> Result:
@@ -45,6 +46,18 @@ def test_without_the_lease_outdated_records_come_back(monkeypatch: pytest.Monkey
     monkeypatch.setattr(view, "lease_ms_of", lambda _kind: 1000 * NODE_LEASE_MS)
 
     assert FORGED in rules(flood())
+
+
+def test_without_the_bound_on_time_records_are_held_before_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong_clocks() -> Result:
+        return simulate("wrong-clocks", nodes=40, seed=1, minutes=5.0, changes_per_hour=4.0)
+
+    assert rules(wrong_clocks()) == set()
+    monkeypatch.setattr(view, "RECORD_AHEAD_MS_MAX", 1000 * NODE_LEASE_MS)
+
+    assert EARLY in rules(wrong_clocks())
 
 
 class _ToListeners(Router):

@@ -13,6 +13,7 @@ SMALL = {
     "silent-third": (60, 2.0),
     "flood": (40, 1.5),
     "eclipse": (80, 20.0),
+    "wrong-clocks": (40, 5.0),
 }
 """Nodes and minutes."""
 
