@@ -26,7 +26,7 @@ from p2pgrid.gridproxy.paging import PAGING_FIELDS, Sorts, read_paging
 from p2pgrid.gridproxy.parameters import Value, require_known
 from p2pgrid.ledger.state import Escrow
 from p2pgrid.model.address import format_account
-from p2pgrid.model.ids import ID_BYTES, AccountId, NodeId
+from p2pgrid.model.ids import ID_BYTES, AccountId, NodeId, RecordId
 from p2pgrid.units import SECOND_MS, TimestampMs
 
 
@@ -35,6 +35,10 @@ class LedgerFacts(Protocol):
 
     def escrows(self) -> Collection[Escrow]:
         """Every escrow, open or closed; a collection of the caller's own."""
+        ...
+
+    def signed_at_ms(self, operation: RecordId) -> TimestampMs | None:
+        """When a certified operation was signed, by its own word; None when it is not known."""
         ...
 
     def accounts(self) -> Collection[AccountId]:
@@ -103,6 +107,8 @@ class LedgerLists:
     contracts: ContractTable
     twins: Column
     """Sorted, each once."""
+    signed_at_ms: Callable[[RecordId], TimestampMs | None]
+    """See `LedgerFacts`."""
 
     def contract_page(self, fields: Mapping[str, Value], random: Random) -> Answer:
         """Some of the contracts that match. Raises BadInput."""
@@ -127,12 +133,29 @@ class LedgerLists:
 
     def one_contract(self, wanted: str) -> Answer:
         """One contract by its number or id. Raises BadInput, NotFound."""
-        named = read_named(wanted, "the id of a contract")
-        ids = self.contracts.ids
+        states = self.contracts.states(self.lists.now_ms)
+        return Answer(self._document(self._row(wanted), states))
+
+    def bills(self, wanted: str) -> Answer:
+        """What a contract has cost: one bill, once it is settled. Raises BadInput, NotFound."""
+        escrow = self.contracts.escrows[self._row(wanted)]
+        if escrow.closing is None:
+            return Answer([])
+        settled_ms = self.signed_at_ms(escrow.closing.operation)
+        bill = {
+            "amountBilled": escrow.closing.to_farm,
+            "discountReceived": "None",
+            "timestamp": None if settled_ms is None else settled_ms // SECOND_MS,
+            "contract_id": number_of(escrow.id),
+        }
+        return Answer([bill])
+
+    def _row(self, wanted: str) -> int:
+        named, ids = read_named(wanted, "the id of a contract"), self.contracts.ids
         row = named.one_of(ids, np.ones(len(ids), np.bool_), "contract")
         if row is None:
             raise NotFound("there is no such contract")
-        return Answer(self._document(row, self.contracts.states(self.lists.now_ms)))
+        return row
 
     def twin_page(self, fields: Mapping[str, Value], random: Random) -> Answer:
         """Some of the twins that match. Raises BadInput."""

@@ -61,12 +61,15 @@ class NodeRows:
         numbers = [number for text, number in self.rows.columns.places if is_such(text)]
         return np.isin(self.rows.place(column), numbers)
 
-    def with_gpu(self, is_such: Callable[[str], bool]) -> Bools:
-        """Whether it has a GPU of such a text, case folded."""
+    def with_gpu(self, part: str, is_such: Callable[[str], bool]) -> Bools:
+        """Whether it has a GPU of such a text, case folded, of which `part` is one.
+
+        To look for the part first is a tenth of the work, and anybody may invent GPUs.
+        """
         numbers = [
             number
             for texts, number in self.rows.columns.gpu_names
-            if texts and any(map(is_such, texts.split("\n")))
+            if part in texts and any(map(is_such, texts.split("\n")))
         ]
         return np.isin(self.rows.ints("gpu_names"), numbers)
 
@@ -96,4 +99,8 @@ class NodeRows:
 
     def price_usd(self) -> Floats:
         """What the whole node costs a month."""
-        return usd_per_month(self.rows, self._pricing)
+        return usd_per_month(self.rows.ints, self._pricing)
+
+    def prices_usd_of(self, rows: Ints) -> Floats:
+        """The same of some rows only."""
+        return usd_per_month(lambda name: self.rows.ints(name)[rows], self._pricing)

@@ -98,7 +98,7 @@ def _gpu(said: Callable[[Gpu], str], *, is_part: bool) -> NodeFilterBy:
             found = said(read_gpu(text)).casefold()
             return wanted in found if is_part else wanted == found
 
-        return nodes.with_gpu(is_such)
+        return nodes.with_gpu(wanted, is_such)
 
     return with_gpu
 

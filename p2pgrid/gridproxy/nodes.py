@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 
 from p2pgrid.errors import NotFound
-from p2pgrid.explorer.selection import Bools
+from p2pgrid.explorer.selection import Bools, Ints
 from p2pgrid.explorer.view import View
 from p2pgrid.gridproxy.answers import Answer
 from p2pgrid.gridproxy.node_columns import NodeRows
@@ -45,7 +45,7 @@ class NodeLists:
         rows = np.flatnonzero(found)
         order = () if paging.is_random else node_order(nodes, paging.sort_by)
         page = paging.cut(rows, order, random)
-        documents = [node_document(one) for one in self._facts(nodes, list(map(int, page)))]
+        documents = [node_document(one) for one in self._facts(nodes, page)]
         return Answer(documents, headers=paging.headers(len(rows)))
 
     def one(self, wanted: str, *, gateways: bool) -> NodeFacts:
@@ -53,7 +53,7 @@ class NodeLists:
         what = "gateway" if gateways else "node"
         nodes, named = self.rows(), read_named(wanted, f"the id of a {what}")
         row = named.one_of(nodes.rows.nodes["node"], self._alive(nodes, gateways=gateways), what)
-        facts = [] if row is None else self._facts(nodes, [row])
+        facts = [] if row is None else self._facts(nodes, np.array([row]))
         if not facts:
             raise NotFound(f"there is no such {what}")
         return facts[0]
@@ -66,14 +66,14 @@ class NodeLists:
         alive = nodes.rows.alive()
         return alive & nodes.offers(Feature.GATEWAY) if gateways else alive
 
-    def _facts(self, nodes: NodeRows, rows: list[int]) -> list[NodeFacts]:
-        prices, ranges = nodes.price_usd(), nodes.farm_ranges()
+    def _facts(self, nodes: NodeRows, rows: Ints) -> list[NodeFacts]:
+        prices, ranges = nodes.prices_usd_of(rows), nodes.farm_ranges()[rows]
         found = []
-        for row in rows:
-            view = self.view.node(nodes.rows.node(np.int64(row)), now_ms=self.now_ms)
+        for row, price, count in zip(rows, prices, ranges, strict=True):
+            view = self.view.node(nodes.rows.node(row), now_ms=self.now_ms)
             if view is not None:
                 heard_ms = TimestampMs(self.now_ms - view.age_ms)
-                found.append(NodeFacts(view, float(prices[row]), int(ranges[row]), heard_ms))
+                found.append(NodeFacts(view, float(price), int(count), heard_ms))
         return found
 
 

@@ -6,10 +6,12 @@ CU and SU are those of `reservation.pricing`, of all that reservations can take 
 is no certified hardware, extra fee or discount here, so nothing else changes the price.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pgrid.explorer.selection import Rows
+from p2pgrid.explorer.selection import Ints
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.units import GIB
 
@@ -21,10 +23,10 @@ _USD = 1e7
 _DECIMALS = 4
 
 
-def usd_per_month(rows: Rows, pricing: PricingPolicy) -> Floats:
-    """Of every row, in USD."""
+def usd_per_month(column: Callable[[str], Ints], pricing: PricingPolicy) -> Floats:
+    """Of every node of some columns, in USD."""
     left = {
-        name: rows.ints(f"left_{name}").astype(np.float64)
+        name: column(f"left_{name}").astype(np.float64)
         for name in ("millicores", "memory_bytes", "ssd_bytes", "hdd_bytes")
     }
     cores, memory_gib = left["millicores"] / 1000, left["memory_bytes"] / GIB
@@ -34,6 +36,6 @@ def usd_per_month(rows: Rows, pricing: PricingPolicy) -> Floats:
     )
     storage = (left["hdd_bytes"] / 1200 + left["ssd_bytes"] / 200) / GIB
     per_hour = compute * pricing.cu_per_hour_usd + storage * pricing.su_per_hour_usd
-    factor = rows.ints("price_permille") / 1000
+    factor = column("price_permille") / 1000
     price: Floats = np.round(per_hour * factor * _HOURS_PER_MONTH / _USD, _DECIMALS)
     return price

@@ -23,7 +23,7 @@ from p2pgrid.gridproxy.stats import stats
 PATHS = (
     "/nodes", "/nodes/{id}", "/nodes/{id}/status", "/nodes/{id}/statistics", "/nodes/{id}/gpu",
     "/gateways", "/gateways/{id}", "/gateways/{id}/status", "/farms", "/public_ips", "/contracts",
-    "/contracts/{id}", "/twins", "/stats", "/health", "/version", "/ping",
+    "/contracts/{id}", "/contracts/{id}/bills", "/twins", "/stats", "/health", "/version", "/ping",
 )  # fmt: skip
 
 _OF_LEDGER = frozenset({"contracts", "twins", "stats"})
@@ -109,6 +109,8 @@ def _plain(grid: Grid, parts: tuple[str, ...]) -> Answer:
             return Answer(_GATEWAY_PARTS["/".join(part)](facts))
         case ("contracts", wanted):
             return grid.ledger.one_contract(wanted)
+        case ("contracts", wanted, "bills"):
+            return grid.ledger.bills(wanted)
         case ("health",):
             return _health(grid)
         case ("version",):

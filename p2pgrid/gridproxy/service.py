@@ -40,6 +40,7 @@ from p2pgrid.limits.gridproxy import (
     HTTP_HEAD_BYTES_MAX,
     HTTP_HEAD_SECONDS_MAX,
     HTTP_READ_BYTES,
+    HTTP_REFUSED_SECONDS,
     HTTP_SEND_SECONDS_MAX,
     LEDGER_FRESH_MS,
     LEDGER_SLICE,
@@ -64,6 +65,7 @@ _PREFLIGHT = {
     "access-control-max-age": str(PREFLIGHT_SECONDS),
 }
 _NO_CONTENT = 204
+_TOO_MUCH = 429
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +196,9 @@ class GridProxyService:
             while (request := await _next_request(client)) is not None:
                 self._places.work(client.number)
                 told = await self._answer(client, request, budgets)
+                if told.status == _TOO_MUCH:
+                    self._places.rest(client.number)  # who waits makes place for who comes
+                    await trio.sleep(HTTP_REFUSED_SECONDS)
                 await _send(client, request, told)
                 if not _has_ended(client.parser):
                     return
@@ -214,7 +219,7 @@ class GridProxyService:
         wait_seconds = budgets.wait_seconds(client.site, trio.current_time())
         if wait_seconds:
             after = {"retry-after": str(int(wait_seconds) + 1)}
-            return error_answer(429, "too much was asked for; ask again later", after)
+            return error_answer(_TOO_MUCH, "too much was asked for; ask again later", after)
         path, _, query = request.target.decode("ascii", "replace").partition("?")
         is_behind = True  # after a start by the whole grid
         while is_behind:
@@ -234,7 +239,7 @@ class GridProxyService:
     def _grid(self) -> Grid:
         facts = self._facts
         nodes = NodeLists(facts.view(), facts.pricing, facts.now_ms())
-        ledger = LedgerLists(nodes, self._contracts, self._twins)
+        ledger = LedgerLists(nodes, self._contracts, self._twins, facts.ledger.signed_at_ms)
         return Grid(nodes, ledger, facts.peer_count(), facts.version)
 
     async def _refresh_ledger(self) -> None:

@@ -185,6 +185,11 @@ class LedgerService:
         """Every escrow known here, open or closed, in no order that means anything."""
         return tuple(self._archive.state.escrows().values())
 
+    def signed_at_ms(self, operation: RecordId) -> TimestampMs | None:
+        """When a certified operation was signed, by its own word; None when it is not known."""
+        found = self._archive.state.operation(operation)
+        return None if found is None else found.time_ms
+
     def accounts(self) -> tuple[AccountId, ...]:
         """Every account known here, in no order that means anything."""
         return tuple(self._archive.state.accounts())

@@ -62,6 +62,9 @@ HTTP_MS_PER_SECOND = 400.0
 HTTP_BURST_MS = 4000.0
 """And at once."""
 
+HTTP_REFUSED_SECONDS = 1.0
+"""Before who asked for too much hears so: to refuse costs CPU as well."""
+
 HTTP_COST_MS_MIN = 1.0
 """What a request counts at least: reading it and sending the answer costs as well."""
 

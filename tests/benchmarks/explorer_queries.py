@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -20,6 +21,10 @@ from p2pgrid.explorer.query import NodeFilter, NodeSort, Presence
 from p2pgrid.explorer.records import ExplorerRecord, verify_record
 from p2pgrid.explorer.selection import Cut
 from p2pgrid.explorer.view import View
+from p2pgrid.gridproxy.ledger_lists import ContractTable, LedgerLists
+from p2pgrid.gridproxy.nodes import NodeLists
+from p2pgrid.gridproxy.numbers import id_column
+from p2pgrid.gridproxy.routes import Grid, answer
 from p2pgrid.limits.explorer import (
     ANNOUNCEMENTS_MEMORY_BYTES_MAX,
     CAPACITY_MEMORY_BYTES_MAX,
@@ -27,6 +32,7 @@ from p2pgrid.limits.explorer import (
     PULL_VERIFY_BATCH,
 )
 from p2pgrid.model.capacity import Capacity
+from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import FarmId, NodeId
 from p2pgrid.model.node import Feature, Hardware, Location, NodeAnnouncement, NodeStatus
 from p2pgrid.model.node import Reachability as Reached
@@ -42,6 +48,12 @@ _NODES = NODES_HELD_MAX
 _SIGNED = 4000
 _ROUNDS = 100
 _QUERY_SECONDS_MAX = 0.020
+_REST_SECONDS_MAX = 0.050
+_REST_QUERIES = (
+    "status=up&free_mru=17179869184&country=Belgium&sort_by=price_usd&page=50&ret_count=true",
+    "page=50&ret_count=true",
+    "country_contains=e&features=volume&sort_by=city&sort_order=DESC&page=50&ret_count=true",
+)
 _QUERY_SORTS_RATIO = 0.033
 """The same 20 ms as a share: where it was set, numpy sorts as many numbers in 0.67 ms."""
 _COUNTRIES = ("Belgium", "Egypt", "France", "Germany", "Japan", "Kenya", "Norway", "Peru")
@@ -53,6 +65,7 @@ def measure() -> Iterator[Measurement]:
     view, row = _grid()
     yield row
     yield from _queries(view)
+    yield from _rest(view)
 
 
 def _announcement(number: int, node: bytes) -> NodeAnnouncement:
@@ -198,3 +211,26 @@ def _queries(view: View) -> Iterator[Measurement]:
         reference=("numpy sorts as many numbers", 1000 * statistics.median(passes)),
         target=_QUERY_SORTS_RATIO, is_less_better=True,
     )  # fmt: skip
+
+
+def _rest(view: View) -> Iterator[Measurement]:
+    """A page of `/nodes`, from the query to the bytes of the answer."""
+    nodes = NodeLists(view, PricingPolicy(), _NOW)
+    ledger = LedgerLists(nodes, ContractTable(), id_column([]), lambda _: None)
+    grid = Grid(nodes, ledger, peers=1, version="")
+    for query in _REST_QUERIES:
+        seconds = []
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            told = answer(grid, "/nodes", query, Random(1))
+            told.body()
+            seconds.append(time.perf_counter() - started)
+            assert len(told.document) == 50
+            assert int(told.headers["pages"]) > 50
+        for name, place in (("p50", 50), ("p99", 99)):
+            yield compare(
+                f"explorer.rest-{_REST_QUERIES.index(query)}-{name}",
+                1000 * float(np.percentile(seconds, place)), "ms",
+                reference=("the most it may take", 1000 * _REST_SECONDS_MAX), target=1.0,
+                is_less_better=True,
+            )  # fmt: skip

@@ -105,9 +105,8 @@ def test_one_node_has_to_be_all_that_is_asked_for(grid: World) -> None:
 
 
 def test_who_claims_a_farm_that_does_not_list_it_is_none_of_its_nodes(grid: World) -> None:
-    """Only the stranger has less than a core, and no system of its own."""
-    found = grid.rows("/farms", node_total_cru=0, node_free_sru=0)
-    assert {row["name"] for row in found} == {"Green Valley", "Dry Lake"}
+    assert len(grid.rows("/nodes", country="Atlantis")) == 1
+    assert grid.rows("/farms", country="Atlantis") == []
 
 
 def test_a_farm_is_shown_with_its_ranges(grid: World) -> None:

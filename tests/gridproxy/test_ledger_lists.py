@@ -105,6 +105,17 @@ def test_a_contract_is_shown_as_far_as_everybody_may_know_it(grid: World) -> Non
     assert (stranger["farm_name"], stranger["farm_id"]) == ("", 0), "its farm does not list it"
 
 
+def test_a_contract_is_billed_once_when_it_is_settled(grid: World) -> None:
+    settled = ESCROWS[4].id
+    for wanted in (number_of(settled), settled.hex()):
+        assert grid.ask(f"/contracts/{wanted}/bills").document == [
+            {"amountBilled": 4, "discountReceived": "None", "timestamp": NOW // 1000,
+             "contract_id": number_of(settled)}
+        ]  # fmt: skip
+    assert grid.ask(f"/contracts/{ESCROWS[0].id.hex()}/bills").document == []
+    assert grid.ask("/contracts/1/bills").status == 404
+
+
 @pytest.mark.parametrize(
     ("sort_by", "key"),
     [

@@ -4,7 +4,7 @@ from typing import Any
 
 from p2pgrid.gridproxy.numbers import number_of
 from p2pgrid.units import GIB
-from tests.explorer.grid import NOW, node_of
+from tests.explorer.grid import NOW, announced, node_of
 from tests.gridproxy.world import World, farm_of, world
 
 FIELDS = (
@@ -67,6 +67,15 @@ def test_what_nobody_knows_is_null_or_empty() -> None:
     assert shown["location"] == {"country": "", "city": "", "longitude": None, "latitude": None}
     assert shown["power"] == {"state": "Down", "target": "Down"}
     assert (shown["status"], shown["healthy"]) == ("standby", False)
+
+
+def test_who_was_caught_lying_is_not_healthy() -> None:
+    grid = world()
+    assert row(grid, 1)["healthy"] is True
+    other = announced(1, farm=farm_of("Green Valley"), price_permille=999)
+    assert grid.view.accept(other, NOW).contradicted is not None
+    assert row(grid, 1)["healthy"] is False
+    assert node_of(1).hex() not in {one["id"] for one in grid.rows("/nodes", healthy="true")}
 
 
 def test_public_addresses_are_those_that_everybody_reaches() -> None:

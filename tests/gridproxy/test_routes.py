@@ -59,7 +59,7 @@ def test_how_the_node_is() -> None:
 
 def test_only_some_answers_need_the_whole_ledger() -> None:
     assert [path for path in PATHS if needs_ledger(path)] == [
-        "/contracts", "/contracts/{id}", "/twins", "/stats",
+        "/contracts", "/contracts/{id}", "/contracts/{id}/bills", "/twins", "/stats",
     ]  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from p2pgrid.limits.gridproxy import (
     LEDGER_FRESH_MS,
     LEDGER_SLICE,
 )
-from p2pgrid.model.ids import AccountId
+from p2pgrid.model.ids import AccountId, RecordId
 from p2pgrid.units import TimestampMs
 from tests.api.grid import CONSUMER, account, open_grid
 from tests.explorer.grid import NOW, node_of
@@ -46,6 +46,9 @@ class Ledger:
     def escrows(self) -> list[Escrow]:
         self.reads += 1
         return self.all
+
+    def signed_at_ms(self, operation: RecordId) -> TimestampMs | None:
+        return NOW
 
     def accounts(self) -> list[AccountId]:
         return [AccountId(node_of(50))]
@@ -176,6 +179,17 @@ async def test_a_site_has_so_many_connections_and_no_more() -> None:
             await stream.aclose()
 
 
+async def test_who_idles_makes_place_for_who_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_CONNECTIONS_MAX", 2)
+    async with served() as port:
+        first, second = [await connected(port) for _ in range(2)]
+        async with first, second, client(port) as asking:
+            assert (await asking.get("/ping")).status_code == 200
+            assert await all_of(first) == b""
+            await second.send_all(b"GET /ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert b"pong" in await all_of(second)
+
+
 async def test_who_is_slow_to_ask_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "HTTP_HEAD_SECONDS_MAX", SHORT_SECONDS)
     async with served() as port:
@@ -204,11 +218,14 @@ async def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_who_asks_for_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "HTTP_REFUSED_SECONDS", SHORT_SECONDS)
     monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_SITE_BURST_MS", 0.0)
     monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_SITE_MS_PER_SECOND", 0.001)
     async with served() as port, client(port) as asking:
         assert (await asking.get("/nodes")).status_code == 200
+        asked_at = trio.current_time()
         refused = await asking.get("/nodes")
+        assert trio.current_time() - asked_at >= SHORT_SECONDS, "refusing costs CPU, too"
         assert (refused.status_code, list(refused.json())) == (429, ["error"])
         assert int(refused.headers["retry-after"]) >= 1
 
@@ -237,12 +254,12 @@ async def test_after_a_start_the_grid_is_brought_into_columns_by_the_slice(
             await trio.lowlevel.checkpoint()
             turns += 1
 
-    told, brought_at = facts(Ledger()), list[int]()
+    told, brought = facts(Ledger()), list[tuple[int, int]]()
     columns = told.view().columns
     bring = columns.bring
 
     def noted(most: int) -> bool:
-        brought_at.append(turns)
+        brought.append((most, turns))
         return bring(most)
 
     monkeypatch.setattr(columns, "bring", noted)
@@ -250,7 +267,9 @@ async def test_after_a_start_the_grid_is_brought_into_columns_by_the_slice(
         nursery.start_soon(take_turns)
         assert len((await asking.get("/nodes")).json()) == len(NODES)
         nursery.cancel_scope.cancel()
-    assert len(set(brought_at)) > len(NODES)
+    assert len(brought) > len(NODES)
+    assert {most for most, _ in brought} == {0, 1}, "nothing is left to the answer itself"
+    assert brought[-1][1] - brought[0][1] >= len(NODES) // 2, "others had their turns"
 
 
 async def test_contracts_and_twins_are_read_now_and_then() -> None:

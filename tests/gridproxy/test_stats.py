@@ -13,11 +13,11 @@ from tests.gridproxy.world import GHENT, NODES, World, view_of, world
 def test_all_nodes_are_summed_up() -> None:
     grid = world()
     assert grid.ask("/stats").document == {
-        "nodes": len(NODES), "farms": 3, "countries": 2, "totalCru": 48,
+        "nodes": len(NODES), "farms": 3, "countries": 3, "totalCru": 48,
         "totalSru": 6 * TOTAL.ssd_bytes, "totalMru": 6 * TOTAL.memory_bytes, "totalHru": 2**30,
         "publicIps": 2, "accessNodes": 2, "gateways": 1, "twins": 12, "contracts": 5,
-        "nodesDistribution": {"Egypt": 2, "Belgium": 1}, "gpus": 2, "dedicatedNodes": 0,
-        "workloads_number": 4,
+        "nodesDistribution": {"Egypt": 2, "Belgium": 1, "Atlantis": 1}, "gpus": 2,
+        "dedicatedNodes": 0, "workloads_number": 4,
     }  # fmt: skip
 
 

@@ -65,6 +65,9 @@ def farm(title: str, *nodes: int, ranges: tuple[str, ...] = ()) -> list[Signed[E
     return [sign(said, key, GRID), sign(members, key, GRID)]
 
 
+SETTLED = RecordId(bytes(32))
+"""The operation that settled what is settled."""
+
 RANGES = ("192.0.2.0/28", "2001:db8::/48")
 NODES = range(1, 8)
 STRANGER = 7
@@ -85,11 +88,14 @@ def records() -> list[Signed[ExplorerRecord]]:
         announced(4, farm=dry, location=CAIRO, addresses=("/ip4/8.8.8.8/tcp/1",)),
         announced(5, farm=node_of(5), features=(), status=NodeStatus.STANDBY),
         announced(6, farm=node_of(6), time_ms=NOW - NODE_FRESH_MS - 1, boot_ms=NOW - HOUR_MS),
-        announced(STRANGER, farm=green, total=Capacity(millicores=999), system=Capacity()),
+        announced(
+            STRANGER, farm=green, location=replace(GHENT, country="Atlantis", city=""),
+            total=Capacity(millicores=999), system=Capacity(),
+        ),
         announced(8, farm=green, status=NodeStatus.GONE),
         updated(2, replace(cards, gpus=1, millicores=1500), reservations=3),
         updated(4, Capacity(), reservations=1),
-    ]
+    ]  # fmt: skip
 
 
 def escrow(
@@ -107,7 +113,7 @@ def escrow(
         price_per_hour=Amount(5), starts_at_ms=TimestampMs(NOW - HOUR_MS - number * 1000),
         ends_at_ms=TimestampMs(ends_at_ms), grace_seconds=0, terms_hash=bytes([number]) * 32,
     )  # fmt: skip
-    closing = Closing(RecordId(bytes(32)), Amount(4), Amount(6)) if is_closed else None
+    closing = Closing(SETTLED, Amount(4), Amount(6)) if is_closed else None
     cancelled = None if cancelled_at_ms is None else TimestampMs(cancelled_at_ms)
     return Escrow(identity, AccountId(node_of(50 + number % 2)), terms, cancelled, closing)
 
@@ -119,6 +125,10 @@ ESCROWS = (
     escrow(4, ends_at_ms=NOW - 1),
     escrow(5, node=STRANGER, is_closed=True),
 )
+
+
+def signed_at_ms(operation: RecordId) -> TimestampMs | None:
+    return NOW if operation == SETTLED else None
 
 
 @dataclass
@@ -154,7 +164,7 @@ class World:
             rows.nodes["node"][rows.alive()], rows.columns.farms["farm"].copy(),
             id_column([node_of(50), node_of(51), node_of(1)]),
         )  # fmt: skip
-        ledger = LedgerLists(nodes, ContractTable(self.escrows), twins)
+        ledger = LedgerLists(nodes, ContractTable(self.escrows), twins, signed_at_ms)
         return Grid(nodes, ledger, peers=2, version="1.2.3")
 
 

@@ -2,9 +2,11 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,10 @@ def found_grid(grid: DemoGrid) -> None:
     words += ["--balance", f"{grid.consumer.node_id}={CONSUMER_TFT}"]
     p2pgrid(grid.consumer.data, *words, check=True)
     grid.write_settings()
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    with (grid.nodes[0].data / "node.toml").open("a") as settings:
+        settings.write(f'explorer_http = "127.0.0.1:{port}"\n')
 
 
 @dataclass

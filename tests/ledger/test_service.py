@@ -198,9 +198,11 @@ async def test_an_escrow_is_cancelled_settled_and_refunded(
         assert found.closing is not None
         assert found.closing.to_farm + found.closing.refund == 500
         assert at_node.escrows() == (found,)
+        assert at_node.signed_at_ms(RecordId(bytes(32))) is None
         assert {account_of(consumer), account_of("farm")} <= {*at_node.accounts()}
-        kinds = [entry.kind for entry in await at_node.history(account_of(consumer))]
-        assert sorted(kinds) == ["escrow cancelled", "escrow opened", "escrow settled"]
+        entries = {entry.kind: entry for entry in await at_node.history(account_of(consumer))}
+        assert sorted(entries) == ["escrow cancelled", "escrow opened", "escrow settled"]
+        assert at_node.signed_at_ms(opening) == entries["escrow opened"].time_ms
 
 
 async def test_two_of_three_go_on_and_the_third_catches_up(
