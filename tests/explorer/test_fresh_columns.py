@@ -1,11 +1,20 @@
 """Columns are brought up to date when they are asked for, and only in what changed."""
 
+import pytest
+import trio.testing
+
 from p2pgrid.crdt.register import Contradiction, RegisterKey, Registers, register_key
+from p2pgrid.explorer import service
 from p2pgrid.explorer.contradictions import Contradictions
 from p2pgrid.explorer.fresh_columns import FreshColumns
+from p2pgrid.explorer.query import NodeFilter, NodeSort
+from p2pgrid.explorer.questions import AskNodes, Page, Query
 from p2pgrid.explorer.records import ExplorerRecord
+from p2pgrid.net.network import Method
+from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.kinds import RecordKind
 from tests.explorer.grid import FARM, TOTAL, announced, farm_record, node_of, updated
+from tests.explorer.peers import open_grid
 
 
 def test_what_changed_is_in_the_columns_when_they_are_asked_for() -> None:
@@ -34,6 +43,28 @@ def test_a_whole_grid_is_brought_by_the_slice() -> None:
         columns.note_record(register_key(signed))
     assert [columns.bring(2), columns.bring(2)] == [True, False]
     assert len(columns.now()) == 2
+
+
+async def test_who_asks_first_leaves_others_their_turns(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    monkeypatch.setattr(service, "COLUMNS_SLICE", 1)
+    async with open_grid(1, 2, 3) as grid:
+        for number in (1, 2, 3):
+            await grid.publish(number)
+        light = await grid.world.join(66)
+        columns, sizes = grid.explorers[1].view.columns, list[int]()
+        bring = columns.bring
+
+        def noted(most: int) -> bool:
+            sizes.append(most)
+            return bring(most)
+
+        monkeypatch.setattr(columns, "bring", noted)
+        question = encode(Query(AskNodes(NodeFilter(), NodeSort.ID)))
+        told = decode(Page, await light.request(node_of(1), Method.EXPLORER_QUERY, question))
+    assert told.rows == 3
+    assert sizes == [1, 1, 1, 0], "nothing is left to the answer itself"
 
 
 def test_a_proof_marks_the_node_and_the_farm_of_its_author() -> None:
