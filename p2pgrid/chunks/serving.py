@@ -6,8 +6,8 @@ bounds connections. Nothing is decoded or decrypted: a node serves chunks that i
 cannot read.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -22,7 +22,7 @@ from p2pgrid.chunks.messages import (
     body_frames,
 )
 from p2pgrid.chunks.turns import Turns
-from p2pgrid.errors import Unreachable
+from p2pgrid.errors import GridError, Unreachable
 from p2pgrid.limits.chunks import (
     ANSWER_BYTES_MAX,
     ANSWER_FRAME_SECONDS_MAX,
@@ -33,7 +33,6 @@ from p2pgrid.limits.chunks import (
 from p2pgrid.limits.net import BULK_FRAME_BYTES
 from p2pgrid.model.ids import FlistId, NodeId
 from p2pgrid.net.network import BulkStream
-from p2pgrid.net.scopes import bare_errors
 from p2pgrid.wire.codec import decode, encode
 
 
@@ -51,11 +50,12 @@ class ChunkServer:
             MalformedRecord: it sent what is no request.
             Unreachable: it is gone, or takes in too slowly what it asked for.
         """
-        with bare_errors():
-            async with trio.open_nursery() as nursery:
-                serving = _Serving(self, peer, stream)
-                nursery.start_soon(serving.send_answers)
-                await serving.read_requests()
+        async with trio.open_nursery() as nursery:
+            serving = _Serving(self, peer, stream, nursery.cancel_scope)
+            nursery.start_soon(serving.send_answers)
+            await serving.read_requests()
+        if serving.failure is not None:
+            raise serving.failure
 
     @asynccontextmanager
     async def turn(self, peer: NodeId) -> AsyncGenerator[None]:
@@ -114,25 +114,34 @@ class ChunkServer:
 
 
 class _Serving:
-    """One stream of one peer."""
+    """One stream of one peer.
 
-    def __init__(self, server: ChunkServer, peer: NodeId, stream: BulkStream) -> None:
+    Its tasks may fail at the same time, when the peer is gone: the first failure ends them
+    all, and none is raised in them.
+    """
+
+    def __init__(
+        self, server: ChunkServer, peer: NodeId, stream: BulkStream, scope: trio.CancelScope
+    ) -> None:
         self._server = server
         self._peer = peer
         self._stream = stream
+        self._scope = scope
         self._queue = server.new_queue()
         self._changed = trio.Event()
         self._is_at_end = False
+        self.failure: GridError | None = None
 
     async def read_requests(self) -> None:
         """Queue what the peer asks, while there is room, until it closes."""
-        while frame := await self._stream.receive():
-            self._queue.add(decode(Request, frame).what)
+        with self._failing():
+            while frame := await self._stream.receive():
+                self._queue.add(decode(Request, frame).what)
+                self._tell()
+                while self._queue.is_full:
+                    await self._changed.wait()
+            self._is_at_end = True
             self._tell()
-            while self._queue.is_full:
-                await self._changed.wait()
-        self._is_at_end = True
-        self._tell()
 
     async def send_answers(self) -> None:
         """Answer until nothing more will be asked."""
@@ -140,36 +149,56 @@ class _Serving:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_answers, send_channel)
             async for answer in answers:
-                if not isinstance(answer, tuple):
-                    await self._server.send_flist(self._peer, self._stream, answer)
-                    continue
-                try:
-                    await _send(self._stream, *answer)
-                finally:
-                    self._server.end_turn(self._peer)
+                with self._failing():
+                    if isinstance(answer, tuple):
+                        await self._send_chunks(*answer)
+                    else:
+                        await self._server.send_flist(self._peer, self._stream, answer)
+
+    async def _send_chunks(self, answer: ChunkAnswer, blobs: Sequence[bytes]) -> None:
+        try:
+            await _send(self._stream, answer, blobs)
+        finally:
+            self._server.end_turn(self._peer)
 
     async def _read_answers(
         self, answers: trio.MemorySendChannel["_AnswerAndBlobs | FlistId"]
     ) -> None:
         """Read one answer ahead. Whoever takes it ends its turn."""
-        async with answers:
-            while True:
-                what = self._queue.next()
-                if what is None:
-                    if self._is_at_end:
+        with self._failing():
+            async with answers:
+                while True:
+                    what = self._queue.next()
+                    if what is not None:
+                        self._tell()
+                        await self._read_answer(what, answers)
+                    elif self._is_at_end:
                         return
-                    await self._changed.wait()
-                    continue
-                self._tell()
-                if isinstance(what, bytes):
-                    await answers.send(FlistId(what))
-                    continue
-                await self._server.take_turn(self._peer)
-                try:
-                    await answers.send(await self._server.read_answer(what))
-                except BaseException:
-                    self._server.end_turn(self._peer)
-                    raise
+                    else:
+                        await self._changed.wait()
+
+    async def _read_answer(
+        self,
+        what: ChunkGroup | FlistId,
+        answers: trio.MemorySendChannel["_AnswerAndBlobs | FlistId"],
+    ) -> None:
+        if isinstance(what, bytes):
+            await answers.send(FlistId(what))
+            return
+        await self._server.take_turn(self._peer)
+        try:
+            await answers.send(await self._server.read_answer(what))
+        except BaseException:
+            self._server.end_turn(self._peer)
+            raise
+
+    @contextmanager
+    def _failing(self) -> Generator[None]:
+        try:
+            yield
+        except GridError as error:
+            self.failure = self.failure or error
+            self._scope.cancel()
 
     def _tell(self) -> None:
         self._changed.set()

@@ -1,9 +1,9 @@
 """One of two processes that move chunks or bare bytes: `python -m tests.benchmarks.chunk_peer`.
 
-serve DIRECTORY COUNT          fill a chunk store, serve it, print where; ends with stdin
-fetch DIRECTORY ADDRESS COUNT  fetch it all, print {"seconds", "cpu_seconds"}
-send FILE                      serve the bytes of a file on a bare trio TCP socket
-receive FILE PORT              take them into a file, print the same
+serve DIRECTORY COUNT [HOST]      fill a chunk store, serve it, print where; ends with stdin
+fetch DIRECTORY COUNT ADDRESS…    fetch it all, print {"seconds", "cpu_seconds"}
+send FILE                         serve the bytes of a file on a bare trio TCP socket
+receive FILE PORT                 take them into a file, print the same
 """
 
 import json
@@ -42,11 +42,13 @@ def blob(number: int) -> Blob:
 
 
 @asynccontextmanager
-async def open_node(directory: Path) -> AsyncGenerator[tuple[Network, ChunkStore, ChunkExchange]]:
+async def open_node(
+    directory: Path, host: str = "127.0.0.1"
+) -> AsyncGenerator[tuple[Network, ChunkStore, ChunkExchange]]:
     """A node with nothing but chunks."""
     async with (
         open_libp2p(
-            key=SigningKey.generate(), listen=["/ip4/127.0.0.1/tcp/0"], network_id=GRID, mdns=False
+            key=SigningKey.generate(), listen=[f"/ip4/{host}/tcp/0"], network_id=GRID, mdns=False
         ) as network,
         open_leveldb(directory, name="chunks") as store,
         open_chunk_store(directory / "chunks", store) as chunks,
@@ -55,20 +57,20 @@ async def open_node(directory: Path) -> AsyncGenerator[tuple[Network, ChunkStore
         yield network, chunks, exchange
 
 
-async def serve(directory: str, count: str) -> None:
-    async with open_node(Path(directory)) as (network, chunks, _):
+async def serve(directory: str, count: str, host: str = "127.0.0.1") -> None:
+    async with open_node(Path(directory), host) as (network, chunks, _):
         for start in range(0, int(count), BLOBS_AT_ONCE):
             await chunks.put([blob(start + offset) for offset in range(BLOBS_AT_ONCE)])
         say({"address": network.addresses()[0]})
         await stdin_ended()
 
 
-async def fetch(directory: str, address: str, count: str) -> None:
+async def fetch(directory: str, count: str, *addresses: str) -> None:
     wanted = [blob(number).chunk for number in range(int(count))]
     async with open_node(Path(directory)) as (network, chunks, exchange):
-        holder = await network.connect(address)
+        holders = [await network.connect(address) for address in addresses]
         started, cpu_started = time.perf_counter(), time.process_time()
-        await exchange.fetch_chunks(FLIST, wanted, [holder])
+        await exchange.fetch_chunks(FLIST, wanted, holders)
         say_cost(started, cpu_started)
         assert all(chunks.has(chunk) for chunk in wanted)
 

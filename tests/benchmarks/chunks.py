@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,8 +31,8 @@ def measure() -> Iterator[Measurement]:
         with _chunk_server(Path(name)) as address, _file_server(Path(name)) as port:
             for number in range(PAIRS):
                 target = Path(name) / f"fetched-{number}"
-                ours.append(_run("fetch", str(target), address, str(CHUNK_COUNT)))
-                bare.append(_run("receive", str(target / "bare"), port))
+                ours.append(run_peer("fetch", str(target), str(CHUNK_COUNT), address))
+                bare.append(run_peer("receive", str(target / "bare"), port))
         seconds = min(one["seconds"] for one in ours)
         cpu_seconds = min(one["cpu_seconds"] for one in ours)
         bare_seconds = min(one["seconds"] for one in bare)
@@ -68,24 +68,30 @@ def _hash_seconds() -> float:
 
 @contextmanager
 def _chunk_server(directory: Path) -> Iterator[str]:
-    with _server("serve", str(directory / "served"), str(CHUNK_COUNT)) as said:
+    with running_peer("serve", str(directory / "served"), str(CHUNK_COUNT)) as said:
         yield said["address"]
 
 
 @contextmanager
 def _file_server(directory: Path) -> Iterator[str]:
-    source = directory / "source"
-    with source.open("wb") as file:
-        for _ in range(CHUNK_COUNT):
-            file.write(os.urandom(BLOB_BYTES))
-    with _server("send", str(source)) as said:
+    source = random_file(directory / "source", CHUNK_COUNT)
+    with running_peer("send", str(source)) as said:
         yield str(said["port"])
 
 
+def random_file(path: Path, chunk_count: int) -> Path:
+    """A file as long as so many chunks."""
+    with path.open("wb") as file:
+        for _ in range(chunk_count):
+            file.write(os.urandom(BLOB_BYTES))
+    return path
+
+
 @contextmanager
-def _server(*arguments: str) -> Iterator[dict[str, str]]:
+def running_peer(*arguments: str, before: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """A serving `chunk_peer`; gives what it says. `before` is what stands before its command."""
     with subprocess.Popen(
-        _command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*before, *_command(*arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
@@ -93,8 +99,10 @@ def _server(*arguments: str) -> Iterator[dict[str, str]]:
         process.stdin.close()
 
 
-def _run(*arguments: str) -> dict[str, float]:
-    found: dict[str, float] = json.loads(subprocess.check_output(_command(*arguments)))
+def run_peer(*arguments: str, before: Sequence[str] = ()) -> dict[str, float]:
+    """What a receiving `chunk_peer` took."""
+    command = [*before, *_command(*arguments)]
+    found: dict[str, float] = json.loads(subprocess.check_output(command))
     return found
 
 

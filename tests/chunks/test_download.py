@@ -15,9 +15,11 @@ from p2pgrid.chunks.wanted import Urgency
 from p2pgrid.errors import NotFound, StoreFailed, Unreachable
 from p2pgrid.limits.chunks import (
     CHUNK_BLOB_BYTES_MAX,
+    HOLDER_SILENCE_SECONDS_MAX,
     STORING_ANSWERS_MAX,
     TRANSFER_LINGER_SECONDS,
 )
+from p2pgrid.limits.net import BULK_LINGER_SECONDS_MAX
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import BulkStream
 from p2pgrid.net.scopes import bare_errors
@@ -241,6 +243,43 @@ async def test_who_broke_the_protocol_is_asked_once(autojump_clock: trio.abc.Clo
 async def test_nothing_wanted_is_done_at_once() -> None:
     async with open_world() as world:
         assert await download(world, [], []) == [Progress(0, 0, 0)]
+
+
+async def test_who_owes_only_what_others_gave_is_hung_up_on_at_once(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    closed: list[NodeId] = []
+
+    async def serve(peer: NodeId, stream: BulkStream) -> None:
+        try:
+            await serve_mute(peer, stream)
+        finally:
+            closed.append(peer)
+
+    async with open_world() as world:
+        mute = await world.add(serve)
+        good = await world.add_holder(await filled(MemoryChunkStore(), BLOBS))
+        async with running(world) as download:
+            chunks = [one.chunk for one in BLOBS]
+            await download.fetch(chunks, [mute, good], Urgency.LATER, ignore)
+            assert trio.current_time() < HOLDER_SILENCE_SECONDS_MAX - 2
+            await trio.sleep(BULK_LINGER_SECONDS_MAX + 0.5)
+            assert closed == [world.network.id]
+
+
+async def test_who_lacked_something_is_asked_again_when_it_is_wanted_again(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with open_world() as world:
+        store = MemoryChunkStore()
+        holder = await world.add_holder(store)
+        async with running(world) as download:
+            chunks = [one.chunk for one in BLOBS]
+            with pytest.raises(NotFound, match="does not have it"):
+                await download.fetch(chunks, [holder], Urgency.LATER, ignore)
+            await filled(store, BLOBS)
+            await download.fetch(chunks, [holder], Urgency.LATER, ignore)
+        assert await holds(world.chunks, BLOBS)
 
 
 async def test_who_wants_the_same_shares_one_transfer_and_each_hears_of_his_own(

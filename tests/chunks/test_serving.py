@@ -205,13 +205,13 @@ async def test_what_is_needed_now_overtakes_what_was_asked_before_it() -> None:
     came: list[ChunkId] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.serve, PEER, served)
-        for request in (later, now):
-            await client.send(encode(request))
+        await client.send(encode(later))
+        await trio.testing.wait_all_tasks_blocked()
+        await client.send(encode(now))
         while len(came) < len(LARGE) + 1:
             came += await receive_chunks(client)
         await client.aclose()
-    place = came.index(SMALL[0].chunk)
-    assert 0 < place < len(LARGE) - 1  # after the answer on its way and the one read ahead
+    assert came.index(SMALL[0].chunk) == 8  # after the answer on its way and the one read ahead
 
 
 async def test_requests_beyond_the_queue_are_not_read_and_all_are_answered() -> None:
@@ -257,3 +257,34 @@ async def test_who_takes_an_answer_in_crumbs_of_time_is_hung_up_on(
         nursery.cancel_scope.cancel()
     assert server.answers_in_memory == 0
     assert trio.current_time() < 3 * ANSWER_FRAME_SECONDS_MAX
+
+
+async def test_who_breaks_off_while_he_is_answered_is_one_failure() -> None:
+    """Reading and sending both fail then."""
+    server = ChunkServer(await filled(MemoryChunkStore(), LARGE))
+
+    class Breaking(PairedStream):
+        """Breaks off in both directions at once."""
+
+        async def send(self, frame: bytes) -> None:
+            await trio.sleep(0.01)
+            raise Unreachable("broke off")
+
+        async def receive(self) -> bytes:
+            frame = await super().receive()
+            if not frame:
+                raise Unreachable("broke off")
+            return frame
+
+    there, back = trio.open_memory_channel[bytes](1), trio.open_memory_channel[bytes](0)
+    await there[0].send(encode(Request(ChunkRequest((LARGE[0].chunk,)))))
+
+    async def break_off() -> None:
+        await trio.sleep(0.01)
+        await there[0].aclose()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(break_off)
+        with pytest.raises(Unreachable):
+            await server.serve(PEER, Breaking(back[0], there[1]))
+    assert server.answers_in_memory == 0

@@ -13,7 +13,7 @@ import trio
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 
-from p2pgrid.limits.net import BULK_FRAME_BYTES
+from p2pgrid.limits.net import BULK_CONNECTIONS_PER_PEER_MAX, BULK_FRAME_BYTES
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.address import peer_id_bytes
 from p2pgrid.net.bulk import (
@@ -30,7 +30,7 @@ from p2pgrid.net.libp2p_streams import Libp2pStream
 from p2pgrid.net.network import BULK_PROTOCOL, BulkStream
 from tests.contracts.network_world import pair, until, world_of
 
-ROUNDS = {"tcp": 300, "libp2p": 80}
+ROUNDS = {"tcp": 300, "libp2p": 45}  # a connection may open 64 streams at once
 PEER = NodeId(b"p" * 32)
 HANG_UP_SECONDS_MAX = 20
 
@@ -265,4 +265,27 @@ async def test_a_token_is_good_for_its_peer_only() -> None:
             await _send_all(raw, [stolen.token, b"".join(client_ends(stolen.key)[0].seal(b"x"))])
             assert await _is_hung_up(raw)
         assert victim.got == []
+        assert await is_alive(victim)
+
+
+async def test_streams_that_show_no_token_are_bounded_and_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    greeting_seconds = 1.5
+    monkeypatch.setattr("p2pgrid.net.libp2p_bulk.BULK_GREETING_SECONDS_MAX", greeting_seconds)
+    ended: list[float] = []
+    async with victim_of("libp2p") as (victim, _):
+
+        async def be_mute(task_status: Any) -> None:
+            async with victim.raw() as raw:
+                started = trio.current_time()
+                task_status.started()
+                assert await _is_hung_up(raw)
+                ended.append(trio.current_time() - started)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(BULK_CONNECTIONS_PER_PEER_MAX + 3):
+                await nursery.start(be_mute)
+        assert sum(seconds < greeting_seconds / 2 for seconds in ended) == 3
+        assert max(ended) < HANG_UP_SECONDS_MAX / 2
         assert await is_alive(victim)
