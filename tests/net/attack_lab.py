@@ -26,13 +26,13 @@ from tests.net.attack_victims import (
     our_victim,
     stock_victim,
 )
-from tests.net.attacks import MESHED, STRANGERS
+from tests.net.attacks import MESHED, STRANGERS, meshed
 from tests.net.libp2p_habits import HABITS
 from tests.net.member_attacks import MEMBERS
 from tests.net.probes import our_probe, stock_probe
 from tests.net.spread_attacks import SPREADERS
 
-ATTACKS = {**STRANGERS, **MESHED, **MEMBERS, **SPREADERS}
+ATTACKS = {**STRANGERS, **MESHED, **MEMBERS, **SPREADERS, "meshed": meshed}
 
 _EXPERIMENT_SECONDS_MAX = 60
 _STEP_SECONDS_MAX = 20

@@ -360,3 +360,10 @@ MESHED: dict[str, Attack] = {
     )
 }
 """On libp2p's own gossip, which nodes do not speak among themselves."""
+
+
+async def meshed(address: str) -> None:
+    """All of these, one after the other."""
+    for attack in MESHED.values():
+        with suppress(Exception):
+            await attack(address)

@@ -10,6 +10,7 @@ import trio
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
+from libp2p.utils import encode_varint_prefixed
 from multiaddr import Multiaddr
 from nacl.signing import SigningKey
 
@@ -24,6 +25,7 @@ from p2pgrid.model.ids import NetworkId, NodeId
 from p2pgrid.net import libp2p_observers
 from p2pgrid.net.libp2p import open_libp2p
 from p2pgrid.net.libp2p_host import open_host
+from p2pgrid.net.libp2p_meshsub import MESHSUB_PROTOCOLS
 from p2pgrid.net.libp2p_observers import Observers, observers_key, open_observers
 from p2pgrid.net.network import Network, Topic, Verdict
 from tests.contracts.network_world import accept, until
@@ -32,7 +34,7 @@ from tests.net.attack_victims import stock_router
 KEY = SigningKey(b"o" * 32)
 ANY = "/ip4/127.0.0.1/tcp/0"
 GRID = NetworkId(b"observed grid...")
-SECONDS_MAX = 20
+SECONDS_MAX = 40
 
 
 @asynccontextmanager
@@ -181,6 +183,19 @@ async def test_who_does_not_subscribe_is_hung_up_on(monkeypatch: pytest.MonkeyPa
             await mute.connect(info_from_p2p_addr(Multiaddr(observers.addresses()[0])))
             assert mute.get_connected_peers()
             await until(lambda: not mute.get_connected_peers())
+
+
+@pytest.mark.parametrize("said", [b"\xff" * 100, encode_varint_prefixed(b"\xff" * 50)])
+async def test_who_breaks_the_protocol_is_hung_up_on(said: bytes) -> None:
+    async with open_observers(KEY, [ANY]) as observers, open_host(KEY, [ANY]) as liar:
+        with trio.fail_after(SECONDS_MAX):
+            info = info_from_p2p_addr(Multiaddr(observers.addresses()[0]))
+            await liar.connect(info)
+            stream = await liar.new_stream(info.peer_id, list(MESHSUB_PROTOCOLS))
+            await stream.write(said)
+            await until(lambda: not liar.get_connected_peers())
+
+            assert listening(observers) == 0
 
 
 async def test_an_observer_that_left_the_topic_is_told_no_more() -> None:
