@@ -20,7 +20,7 @@ from p2pgrid.chunks.messages import ChunkAnswer, ChunkRequest, FlistAnswer, Serv
 from p2pgrid.crdt.messages import Compare, Differs
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.ledger.epoch_keys import EpochSecret
-from p2pgrid.ledger.epoch_messages import BatchesQuery
+from p2pgrid.ledger.epoch_messages import AcknowledgeQuery, AcknowledgeReport, BatchesQuery
 from p2pgrid.ledger.messages import HistoryQuery
 from p2pgrid.limits.chunks import CHUNK_BLOB_BYTES_MAX, FLIST_BYTES_MAX
 from p2pgrid.limits.wire import INTEGER_MAX
@@ -123,6 +123,7 @@ _places: dict[str, Values] = {
     "path": st.lists(ids, max_size=8).map(tuple),
 }
 
+_id_lists = st.lists(ids, max_size=3).map(tuple)
 _item_ids = st.lists(st.binary(min_size=8, max_size=8), max_size=3).map(tuple)
 
 
@@ -170,6 +171,8 @@ FIELDS: dict[type, dict[str, Values]] = {
         "signatures": st.lists(signatures, max_size=3).map(tuple),
     },
     Seat: {"weight": some_amounts},
+    AcknowledgeQuery: {"batches": _id_lists},
+    AcknowledgeReport: {"batches": _id_lists},
     BatchesQuery: {"operations": st.lists(ids, min_size=1, max_size=3).map(tuple)},
     VoteRequest: {"operations": _batches},
     CertifiedOperation: _places,

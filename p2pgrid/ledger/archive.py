@@ -101,7 +101,7 @@ class Archive:
     def batch_with(self, operation: RecordId) -> CertifiedBatch | None:
         """A certified batch that holds an operation."""
         batch_id = self._batch_of.get(operation)
-        return None if batch_id is None else self._read_batch(batch_id)
+        return None if batch_id is None else self.batch(batch_id)
 
     def wants_batch(self, verified: Verified) -> bool:
         """Whether a batch brings an operation that was not certified here before.
@@ -129,13 +129,17 @@ class Archive:
         is_real = account.sequence > 0 or account.received >= self.genesis.pricing.fee
         return is_real and self._account_evidence < ACCOUNT_EVIDENCE_MAX
 
+    def ids_in(self, batch: CertifiedBatch) -> list[RecordId]:
+        """The operations that a batch holds."""
+        return [identity for identity, _ in self._operations_of(batch)]
+
     def refuse(self, identity: bytes) -> None:
         """Remember not to fetch something again, for as long as there is room."""
         self.unwanted.add(identity)
 
     def record(self, identity: bytes) -> bytes | None:
         """A batch or a proof by its id, as it travels."""
-        batch = self._read_batch(identity)
+        batch = self.batch(identity)
         if batch is not None:
             return encode(LedgerItem(BatchItem(batch)))
         evidence = self._store.get(Table.EVIDENCE.key(identity))
@@ -146,7 +150,7 @@ class Archive:
     def proof(self, operation: RecordId) -> CertifiedOperation | None:
         """What proves to a light peer that an operation is certified."""
         batch_id = self._batch_of.get(operation)
-        batch = None if batch_id is None else self._read_batch(batch_id)
+        batch = None if batch_id is None else self.batch(batch_id)
         if batch_id is None or batch is None:
             return None
         return prove(Verified(batch_id, self._operations_of(batch), batch), operation)
@@ -156,7 +160,8 @@ class Archive:
         proof = self.proof(operation)
         return None if proof is None else proof.operation
 
-    def _read_batch(self, batch_id: bytes) -> CertifiedBatch | None:
+    def batch(self, batch_id: bytes) -> CertifiedBatch | None:
+        """A certified batch by its id."""
         data = self._unstored.get(batch_id) or self._store.get(Table.BATCH.key(batch_id))
         return None if data is None else decode(CertifiedBatch, data)
 
@@ -268,7 +273,7 @@ class Archive:
         return frame.witnesses
 
     def _verified(self, batch_id: bytes) -> Verified | None:
-        batch = self._read_batch(batch_id)
+        batch = self.batch(batch_id)
         return None if batch is None else Verified(batch_id, self._operations_of(batch), batch)
 
     # --- epochs -----------------------------------------------------------------------------------
@@ -296,7 +301,7 @@ class Archive:
         gone = set(void)
         dropped: list[Change] = []
         for batch_id in sorted({self._batch_of.pop(one) for one in void if one in self._batch_of}):
-            batch = self._read_batch(batch_id)
+            batch = self.batch(batch_id)
             if batch is None or any(one not in gone for one, _ in self._operations_of(batch)):
                 continue
             self.ids.discard(batch_id)

@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from p2pgrid.errors import InvalidRecord
 from p2pgrid.limits.epochs import (
+    ACKNOWLEDGEMENTS_ASKED_MAX,
     BATCHES_ASKED_MAX,
     CUT_IDS_PER_ANSWER,
     EPOCHS_PER_ANSWER,
@@ -188,6 +189,31 @@ class BatchesQuery:
         require_ids(*self.operations)
         if not 1 <= len(self.operations) <= BATCHES_ASKED_MAX:
             raise InvalidRecord(f"1 to {BATCHES_ASKED_MAX} operations are asked for at once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeQuery:
+    """Asks a witness which of these batches of the current epoch it stores."""
+
+    epoch: int
+    batches: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        require_ids(*self.batches)
+        if len(self.batches) > ACKNOWLEDGEMENTS_ASKED_MAX:
+            raise InvalidRecord(f"at most {ACKNOWLEDGEMENTS_ASKED_MAX} batches are asked for")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeReport:
+    """Those of them that it stores durably, and stands up for when the epoch ends."""
+
+    batches: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        require_ids(*self.batches)
+        if len(self.batches) > ACKNOWLEDGEMENTS_ASKED_MAX:
+            raise InvalidRecord(f"at most {ACKNOWLEDGEMENTS_ASKED_MAX} batches are asked for")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

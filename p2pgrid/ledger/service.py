@@ -17,6 +17,7 @@ from nacl.signing import SigningKey
 
 from p2pgrid.errors import GridError, StoreFailed, Unreachable
 from p2pgrid.ledger import answers
+from p2pgrid.ledger.acknowledging import Acknowledging
 from p2pgrid.ledger.archive import Archive
 from p2pgrid.ledger.audit import AuditReport
 from p2pgrid.ledger.ballot import Ballot
@@ -94,9 +95,10 @@ class LedgerService:
             self._archive, store, keys, now_ms, on_behind=self._replication.pull_soon
         )
         self._quorum = Quorum(self._archive, self, now_ms)
+        self._acknowledging = Acknowledging(network, self._archive, store)
         self._rotation = Rotation(
             network,
-            RotationParts(self._archive, self._replication, keys, store, self._quorum.renew),
+            RotationParts(self._archive, self._replication, keys, store, self._epoch_begun),
             now_ms,
             random=random,
         )
@@ -116,6 +118,7 @@ class LedgerService:
         serve(Method.LEDGER_VOTE, self._ballot.answer)
         serve(Method.LEDGER_SUBMIT, self._answer_submit)
         serve(Method.LEDGER_EPOCH, self._rotation.answer)
+        serve(Method.LEDGER_ACKNOWLEDGE, self._acknowledging.answer)
         for method, answer in (
             (Method.LEDGER_ACCOUNT, answers.answer_account),
             (Method.LEDGER_ESCROW, answers.answer_escrow),
@@ -133,6 +136,7 @@ class LedgerService:
             nursery.start_soon(self._spending.run)
             nursery.start_soon(self._rotation.run)
             nursery.start_soon(self._certify_voids)
+            nursery.start_soon(self._acknowledging.run)
 
     # --- paying -----------------------------------------------------------------------------------
 
@@ -197,7 +201,7 @@ class LedgerService:
     async def history(self, account: AccountId, *, limit: int | None = None) -> list[HistoryEntry]:
         """What happened to an account, the newest first; what is pending before all."""
         await trio.lowlevel.checkpoint()
-        is_final = self._archive.epochs.is_final
+        is_final = self._acknowledging.is_final
         entries = [
             replace(entry, status="final") if is_final(entry.operation) else entry
             for entry in history_of(self._archive.state, account)
@@ -319,6 +323,7 @@ class LedgerService:
         finally:
             self._replication.publish(BatchItem(verified.batch))
         self._admitted(verified)
+        self._acknowledging.add(verified)
 
     async def learn(self, batch: CertifiedBatch) -> None:
         """Take in a batch that a witness says is certified. Raises PeerError."""
@@ -331,6 +336,10 @@ class LedgerService:
         if self._archive.admit_evidence(evidence):
             log.warning("account %s signed two operations in one slot", short(evidence.culprit))
             self._replication.publish(EvidenceItem(evidence))
+
+    def _epoch_begun(self) -> None:
+        self._acknowledging.begin()
+        self._quorum.renew()
 
     def _look_at_epochs(self) -> None:
         self._rotation.look()

@@ -58,7 +58,8 @@ class HistoryEntry:
     """What this account paid for it."""
     status: str
     """`pending`: signed here, without a certificate yet. `certified`: a quorum voted for it in the
-    epoch that is on. `final`: an epoch ended with it, so it never goes away."""
+    epoch that is on. `final`: a quorum stores its certificate, or an epoch ended with it, so
+    it never goes away."""
     memo: str
 
 

@@ -72,3 +72,15 @@ PROOF_BYTES_MAX = 256 * MIB
 
 PROOF_EPOCHS_TRIED = 8
 """Epochs back from now in which a light peer looks for an operation, of each full peer."""
+
+ACKNOWLEDGE_SECONDS = 0.5
+"""From a certificate to the question who stores it, and between two: gossip has brought it then."""
+
+ACKNOWLEDGEMENTS_ASKED_MAX = 256
+"""Batches that one witness is asked for at once; 9 KiB."""
+
+UNACKNOWLEDGED_MAX = 10_000
+"""Batches certified here that no quorum is known to store: more than a minute's."""
+
+ACKNOWLEDGED_MAX = 100_000
+"""Operations remembered as final before their epoch ends; the end says so of all."""

@@ -54,6 +54,7 @@ class Method(StrEnum):
     LEDGER_EPOCHS = "ledger.epochs"
     LEDGER_EPOCH_OPERATIONS = "ledger.epoch-operations"
     LEDGER_BATCHES = "ledger.batches"
+    LEDGER_ACKNOWLEDGE = "ledger.acknowledge"
     RESERVATION_REQUEST = "reservation.request"
     RESERVATION_FUNDED = "reservation.funded"
     RESERVATION_STATUS = "reservation.status"

@@ -205,12 +205,31 @@ async def test_an_agreement_that_stalls_blocks_no_payment(
         nursery.cancel_scope.cancel()
 
 
+async def test_what_a_quorum_stores_is_final_within_seconds(autojump_clock: MockClock) -> None:
+    """One witness is away, gossip is lossy; without a third of the others nothing gets final."""
+    world = World(replace(genesis_of(4), epoch_seconds=1000), gossip_loss=0.5)
+    names = witness_names(4)
+    async with trio.open_nursery() as nursery:
+        services = [await nursery.start(_run, world, name) for name in (*names[:2], "entry")]
+        entry = services[-1]
+        async with world.open_full(names[2]):
+            await entry.spend(pay("bob", 5), key_of("alice"))
+            await trio.sleep(10)
+            assert [one.status for one in await entry.history(account_of("bob"))] == ["final"]
+            await entry.spend(pay("carol", 5), key_of("alice"))
+        await trio.sleep(10)
+        assert [one.status for one in await entry.history(account_of("carol"))] == ["certified"]
+        async with world.open_full(names[3]):
+            await trio.sleep(10)
+            assert [one.status for one in await entry.history(account_of("carol"))] == ["final"]
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_an_epoch_ended_with_is_final(autojump_clock: MockClock) -> None:
     world = World(genesis(1))
     (name,) = witness_names(1)
     async with world.open_full(name) as full, world.open_light("light") as light:
         await full.spend(pay("bob", 5), key_of("alice"))
-        assert [one.status for one in await full.history(account_of("bob"))] == ["certified"]
         await wait_for_epoch(1, full)
         await full.spend(pay("bob", 6), key_of("alice"))
 
