@@ -67,7 +67,7 @@ class InsufficientBalance(Refused):
 
 
 class Conflicting(Refused):
-    """The account signed another operation for the same slot; neither may ever be certified."""
+    """The account signed another operation for the same slot; at most one is ever certified."""
 
 
 class NoFittingNode(Refused):

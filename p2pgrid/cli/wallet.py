@@ -109,7 +109,10 @@ def show_wallet(client: NodeClient, account: str, as_json: bool) -> None:
     if one["asked"] > 1:
         fields["agreed"] = f"{one['agreeing']} of {one['asked']} peers asked say so"
     if one["is_convicted"]:
-        fields["blocked"] = "it signed two operations for one place; see: p2pgrid ledger evidence"
+        fields["blocked"] = (
+            "until the epoch ends: it signed two operations for one place; "
+            "see: p2pgrid ledger evidence"
+        )
     print_fields(fields)
 
 

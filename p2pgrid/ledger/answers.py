@@ -55,14 +55,14 @@ def answer_submitted(archive: Archive, operation: RecordId) -> bytes:
 def answer_account(archive: Archive, body: bytes) -> bytes:
     """How one account stands. Raises PeerError, NotFound."""
     identity = decode(AccountQuery, body).account
-    account = archive.state.account(identity)
+    account, culprit = archive.state.account(identity), NodeId(identity)
     return encode(
         AccountReport(
             received=account.received,
             spent=account.spent,
             sequence=account.sequence,
             head=_proof(archive, account.head) if account.sequence else None,
-            conviction=archive.convicted.get(NodeId(identity)),
+            conviction=archive.convicted[culprit] if culprit in archive.frozen else None,
         )
     )
 

@@ -53,6 +53,8 @@ class Archive:
         self.ids = HashTrie()
         self.arrivals = ArrivalLog()
         self.convicted: dict[NodeId, Equivocation] = {}
+        self.frozen: set[NodeId] = set()
+        """Those of them that get no vote: accounts until the epoch ends, witnesses for good."""
         self.unwanted = UnwantedIds(LEDGER_UNWANTED_MAX)
         """Ids of what peers may hold and we refuse, the latest last."""
         self._account_evidence = 0
@@ -69,7 +71,7 @@ class Archive:
         self.witness = Witness(
             genesis,
             self.state,
-            convicted=self.convicted,
+            convicted=self.frozen,
             book=self._load_votes(),
             envelope_of=self.envelope_of,
         )
@@ -213,6 +215,7 @@ class Archive:
 
     def _convict(self, evidence: Equivocation) -> None:
         self.convicted[evidence.culprit] = evidence
+        self.frozen.add(evidence.culprit)
         self._account_evidence += isinstance(evidence.proof, TwoOperations)
 
     def _fold(self, verified: Verified) -> list[Change]:
@@ -291,10 +294,20 @@ class Archive:
         if number > (self._store.get(Table.SETTLED.key()) or epoch_number(0)):
             # Votes of the epoch that is over: what they were for is certified, or free again.
             changes += [*self.witness.forget_votes(), (Table.SETTLED.key(), number)]
+            self._release()
         for batch_id, operations in self._ahead.pop(self.epochs.settled, ()):
             changes += self._apply(batch_id, operations)
         self._store.write([*self.epochs.settle_changes(settlement, envelopes), *changes])
         log.info("epoch %d is settled; %d void", settlement.epoch, len(settlement.void))
+
+    def _release(self) -> None:
+        """Let accounts that signed twice go on: the place that they blocked is free again."""
+        is_account = {
+            culprit
+            for culprit in self.frozen
+            if isinstance(self.convicted[culprit].proof, TwoOperations)
+        }
+        self.frozen -= is_account
 
     def _drop(self, void: tuple[RecordId, ...]) -> list[Change]:
         """Forget batches that hold nothing else, and what they proved."""

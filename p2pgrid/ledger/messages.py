@@ -77,7 +77,7 @@ class AccountReport:
     sequence: int
     head: CertifiedOperation | None
     conviction: Equivocation | None
-    """The proof, when it signed two operations for one place."""
+    """The proof, when it signed two operations for one place and gets no vote for that now."""
 
 
 @variant(1)

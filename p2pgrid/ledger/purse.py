@@ -81,6 +81,11 @@ class Purse:
                 self._store.write(changes)
                 del self._pending[account]
 
+    async def give_up(self, account: AccountId) -> None:
+        """Forget a pending operation whose place another one has for good. Raises StoreFailed."""
+        await self._store.commit([(Table.PENDING.key(account), None)])
+        self._pending.pop(account, None)
+
     def _reload(self, account: AccountId) -> None:
         """After a commit that was cut off: what the store has is what was signed."""
         stored = self._store.get(Table.PENDING.key(account))

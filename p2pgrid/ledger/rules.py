@@ -70,7 +70,8 @@ MAY_PASS = frozenset(
 
 _WORDS = {
     Reason.CONFLICT: "another operation holds its place; the account signed twice",
-    Reason.CONVICTED: "the account once signed two operations for one place",
+    Reason.CONVICTED: "the account signed two operations for one place; it may go on when the "
+    "epoch ends",
     Reason.BEHIND: "the operation before it is not known to the witnesses yet; try again",
     Reason.TIME: "its time is ahead of the witnesses' clocks; check this machine's clock",
     Reason.FEE: "its fee is below the least fee of the grid",

@@ -172,7 +172,7 @@ class LedgerService:
             account,
             self._archive.state.account(account),
             pending=None if pending is None else pending.id,
-            is_convicted=NodeId(account) in self._archive.convicted,
+            is_convicted=NodeId(account) in self._archive.frozen,
         )
 
     async def escrow(self, escrow: RecordId) -> Escrow | None:
@@ -295,7 +295,7 @@ class LedgerService:
                 "no peer has been reached since the start, so the last operation of account "
                 f"{short(account)} is not known for sure; check the connection"
             )
-        is_convicted = NodeId(account) in self._archive.convicted
+        is_convicted = NodeId(account) in self._archive.frozen
         return Standing(
             self._archive.state.account(account),
             is_convicted,

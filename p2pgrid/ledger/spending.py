@@ -136,11 +136,30 @@ class Spending:
             )
 
     async def _finish(self, signed: Signed[Operation]) -> None:
-        await self._books.certify(signed)
+        conflict = None
+        try:
+            await self._books.certify(signed)
+        except Conflicting as error:
+            conflict = error
+        if conflict is not None:
+            await self._give_up_if_taken(signed)
+            raise conflict
         try:
             self._purse.settle([(signed.id, signed.record)])
         except StoreFailed as error:
             log.warning("a certified operation stays pending for now: %s", error)
+
+    async def _give_up_if_taken(self, signed: Signed[Operation]) -> None:
+        """Let go of an operation when another one of its account is certified in its place."""
+        account = signed.record.account
+        standing = await self._books.standing(account)
+        if standing.account.sequence > signed.record.sequence:
+            log.warning(
+                "operation %d of account %s was signed elsewhere as well, and that one counts",
+                signed.record.sequence,
+                short(account),
+            )
+            await self._purse.give_up(account)
 
     async def _finish_before_next(self, pending: Signed[Operation]) -> None:
         try:
@@ -190,7 +209,7 @@ class Spending:
         warning = (
             f"account {short(account)} signed its last operation (number {known.sequence - 1}) on "
             "another machine, or here with data that is gone; if that machine signs at the same "
-            "time, the account is blocked for good"
+            "time, the account is blocked until the epoch ends"
         )
         if not takes_over:
             raise SignedElsewhere(warning)

@@ -35,7 +35,7 @@ class AccountView:
     pending: RecordId | None
     """An operation signed here that has no certificate yet."""
     is_convicted: bool
-    """It signed two operations for one place: witnesses do not vote for it any more."""
+    """It signed two operations for one place: no witness votes for it until the epoch ends."""
     agreeing: int = 1
     """Peers that said the same, of those asked."""
     asked: int = 1

@@ -31,7 +31,7 @@ class Reason(IntEnum):
     CONFLICT = 1
     """It voted for, or holds a certificate of, another operation in one of the slots."""
     CONVICTED = 2
-    """The account signed two operations in one slot."""
+    """The account signed two operations in one slot; no vote for it until the epoch ends."""
     BEHIND = 3
     """It does not know the operation's predecessor yet."""
     FUNDS = 4

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pgrid.errors import Refused
+from p2pgrid.errors import Conflicting, Refused
 from p2pgrid.ledger.rotation import Rotation
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.limits.epochs import EPOCH_FREEZE_MS_MAX
@@ -259,3 +259,43 @@ async def test_a_ledger_of_several_epochs_is_verified(autojump_clock: MockClock)
                 store.write([(key, None)])
         report = await full.verify(lambda _done, _total: None)
         assert any("epoch" in check.rule for check in report.checks if check.wrong)
+
+
+async def test_who_signed_twice_goes_on_in_the_next_epoch(autojump_clock: MockClock) -> None:
+    world = World(genesis(1))
+    (name,) = witness_names(1)
+    alice = Chain(world.genesis, "alice")
+    other, one = alice.fork(pay("carol", 7)), alice.next(pay("bob", 5))
+    following = alice.next(pay("bob", 6))
+    async with world.open_full(name) as service, world.open_light("light") as light:
+        await service.submit(one.envelope)
+        with pytest.raises(Conflicting):
+            await service.submit(other.envelope)
+        with pytest.raises(Refused, match="when the epoch ends"):
+            await service.submit(following.envelope)
+        assert (await light.account(account_of("alice"))).is_convicted
+
+        await wait_for_epoch(1, service)
+        await service.submit(following.envelope)
+        assert not (await light.account(account_of("alice"))).is_convicted
+        assert [one.role for one in await service.evidence()] == ["account"]
+        assert (await service.account(account_of("bob"))).balance == START + 11
+
+
+async def test_an_operation_whose_place_is_taken_is_let_go(autojump_clock: MockClock) -> None:
+    """A wallet from a backup signed again; the account goes on, without that operation."""
+    world = World(genesis(1))
+    (name,) = witness_names(1)
+    alice = Chain(world.genesis, "alice")
+    lost, one = alice.fork(pay("carol", 7)), alice.next(pay("bob", 5))
+    store = world.stores["restored"] = MemoryStore()
+    store.write([(Table.PENDING.key(account_of("alice")), lost.envelope)])
+    async with world.open_full(name) as service:
+        await service.submit(one.envelope)
+        async with world.open_full("restored") as restored:
+            await trio.sleep(5)
+            assert (await restored.account(account_of("alice"))).pending is None
+            await wait_for_epoch(1, restored)
+            await restored.spend(pay("bob", 6), key_of("alice"))
+            assert (await restored.account(account_of("carol"))).balance == START
+            assert (await restored.account(account_of("bob"))).balance == START + 11
