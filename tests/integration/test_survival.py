@@ -1,11 +1,30 @@
 """Any node may be killed at any time: the others go on, and nothing is lost."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
-from p2pgrid.units import TFT
-from tests.integration.conftest import LiveGrid, eventually, holds, page_of, sees_all, serves
+from p2pgrid.units import MIB, TFT
+from tests.integration.conftest import (
+    LiveGrid,
+    eventually,
+    holds,
+    p2pgrid,
+    page_of,
+    sees_all,
+    serves,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+
+PULL_BEGINS_SECONDS = 4.0
+"""From starting the command until the node has written down what is wanted."""
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
@@ -66,3 +85,34 @@ def test_a_killed_consumer_still_knows_what_it_pays_for(grid: LiveGrid) -> None:
     )
     done = grid.consumer.post(f"/reservations/{rented['reservation']}/cancel")
     assert done["paid"] + done["refunded"] == rented["deposit"]
+
+
+def test_what_is_to_be_seeded_goes_on_after_kill_9(grid: LiveGrid, tmp_path: Path) -> None:
+    """The holder stands still meanwhile, so that nothing can have come before."""
+    holder, seeder = grid.nodes[0], grid.nodes[1]
+    (tmp_path / "seeded").mkdir()
+    (tmp_path / "seeded" / "file").write_bytes(os.urandom(MIB))
+    words = ("flist", "convert", f"dir:{tmp_path}/seeded", "--json")
+    flist = json.loads(p2pgrid(holder.data, *words, check=True).stdout)["flist"]
+
+    def holders() -> set[str]:
+        return set(seeder.client.get(f"/flists/{flist}")["holders"])
+
+    eventually("the flist is known", lambda: holder.node_id in holders())
+    p2pgrid(seeder.data, "flist", "tree", flist, check=True)  # the tree is here, no chunk of it
+    assert holder.process is not None
+    holder.process.send_signal(signal.SIGSTOP)
+    try:
+        command = [sys.executable, "-m", "p2pgrid", "--data", str(seeder.data), "flist", "seed"]
+        with subprocess.Popen([*command, flist], stderr=subprocess.DEVNULL) as waiting:
+            time.sleep(PULL_BEGINS_SECONDS)
+            grid.kill(seeder)
+            assert waiting.wait() == 3
+    finally:
+        holder.process.send_signal(signal.SIGCONT)
+    grid.restart(seeder)
+
+    eventually("it seeds by itself", lambda: seeder.node_id in holders())
+    told = json.loads(p2pgrid(seeder.data, "flist", "verify", flist, "--json", check=True).stdout)
+    assert (told["missing"], told["damaged"]) == ([], [])
+    p2pgrid(seeder.data, "flist", "seed", flist, "--stop", check=True)
