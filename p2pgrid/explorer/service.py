@@ -52,6 +52,7 @@ from p2pgrid.limits.explorer import (
     PULL_PAUSE_SECONDS_MIN,
     PULL_PAUSES_SECONDS,
     PULL_SECONDS_MAX,
+    PULL_STORE_BATCH,
     PULL_VERIFY_BATCH,
     PULLS_AT_ONCE,
 )
@@ -321,13 +322,17 @@ class ExplorerService:
     async def _take_pulled(self, envelopes: tuple[bytes, ...]) -> int:
         """Verify and store what a peer sent; how many were news. Raises PeerError."""
         taken = 0
-        for start in range(0, len(envelopes), PULL_VERIFY_BATCH):
-            await trio.lowlevel.checkpoint()
-            with self._archive.one_write():
-                for envelope in envelopes[start : start + PULL_VERIFY_BATCH]:
+        for start in range(0, len(envelopes), PULL_STORE_BATCH):
+            verified: list[Signed[ExplorerRecord]] = []
+            try:
+                for number, envelope in enumerate(envelopes[start : start + PULL_STORE_BATCH]):
+                    if number % PULL_VERIFY_BATCH == 0:
+                        await trio.lowlevel.checkpoint()
                     signed = verify_record(envelope, self._network_id)
-                    if signed is not None and self._hearing.pulled(signed, self._now_ms()):
-                        taken += 1
+                    verified += [] if signed is None else [signed]
+            finally:  # what came before something that is wrong is right
+                with self._archive.one_write():
+                    taken += sum(self._hearing.pulled(one, self._now_ms()) for one in verified)
         return taken
 
     # --- answering --------------------------------------------------------------------------------

@@ -133,6 +133,9 @@ PULLS_AT_ONCE = 3
 PULL_VERIFY_BATCH = 32
 """Signatures checked, 3 ms, before other tasks get their turn."""
 
+PULL_STORE_BATCH = 256
+"""Verified records taken at once, 3 ms. Taking one costs twice as much in writes of 32."""
+
 EXPIRY_SECONDS = 60.0
 """How often records past their lease are dropped; queries leave them out at once."""
 

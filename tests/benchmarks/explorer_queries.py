@@ -3,7 +3,7 @@
 import statistics
 import time
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -29,7 +29,7 @@ from p2pgrid.limits.explorer import (
     ANNOUNCEMENTS_MEMORY_BYTES_MAX,
     CAPACITY_MEMORY_BYTES_MAX,
     NODES_HELD_MAX,
-    PULL_VERIFY_BATCH,
+    PULL_STORE_BATCH,
 )
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.genesis import PricingPolicy
@@ -120,15 +120,19 @@ async def _ingest() -> list[Measurement]:
             open_leveldb(Path(folder) / "single", name="explorer") as second,
         ):
             pulling, hearing = (Archive(store, _GRID, lambda: _NOW) for store in (first, second))
-            for start in range(0, _SIGNED, PULL_VERIFY_BATCH):
-                part = slice(start, start + PULL_VERIFY_BATCH)
+            for start in range(0, _SIGNED, PULL_STORE_BATCH):
+                part = slice(start, start + PULL_STORE_BATCH)
                 with checks.add():
                     for message, key in bare[part]:
                         crypto_sign_open(message, key)
-                with batched.add(), pulling.one_write():
-                    _take(pulling, envelopes[part])
+                with batched.add():
+                    verified = list(map(_verified, envelopes[part]))
+                    with pulling.one_write():
+                        for signed in verified:
+                            assert pulling.admit(signed).refusal is None
                 with single.add():
-                    _take(hearing, envelopes[part])
+                    for envelope in envelopes[part]:
+                        assert hearing.admit(_verified(envelope)).refusal is None
     return [
         compare(
             f"explorer.{name}", _SIGNED / ours, "records/s",
@@ -154,11 +158,10 @@ def _signed_announcements() -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
     return envelopes, bare
 
 
-def _take(archive: Archive, envelopes: Sequence[bytes]) -> None:
-    for envelope in envelopes:
-        record = verify_record(envelope, _GRID)
-        assert record is not None
-        assert archive.admit(record).refusal is None
+def _verified(envelope: bytes) -> Signed[ExplorerRecord]:
+    record = verify_record(envelope, _GRID)
+    assert record is not None
+    return record
 
 
 def _grid() -> tuple[View, Measurement]:
