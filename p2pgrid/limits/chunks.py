@@ -109,7 +109,8 @@ LATE_CHUNK_SECONDS = 10.0
 """A chunk that did not come for so long is asked of somebody else too, whatever it costs."""
 
 DUPLICATES_PERMILLE_MAX = 50
-"""Of the wanted chunks: how many may be asked twice to finish earlier."""
+"""Of the wanted chunks: how many may be asked twice to finish earlier. Of few, one for each of
+HOLDERS_AT_ONCE_MAX: a part of few is nothing, and every holder may be late with its last one."""
 
 STORING_ANSWERS_MAX = 4
 """Answers of one transfer that are hashed and stored at once: enough for two cores and a disk."""
