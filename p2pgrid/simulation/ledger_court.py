@@ -24,7 +24,8 @@ class Court:
     """
 
     def __init__(self, witness_count: int, require: Requires) -> None:
-        self._enough = 2 * witness_count // 3 + 1
+        third = (witness_count + 2) // 3
+        self._enough = (witness_count + third + 1) // 2
         self._require = require
         self._left: dict[tuple[int, NodeId, bytes], RecordId] = {}
         self._voters: dict[tuple[int, RecordId], set[NodeId]] = {}
