@@ -38,7 +38,8 @@ LARGE = ("big_requests:ours", "unread_answers:ours")
 ATTACKS = (*STRANGERS, *MEMBERS, *SPREADERS)
 OURS = (*[f"{attack}:ours" for attack in ATTACKS], "meshed:observed")
 """The last is all attacks on libp2p's gossip, at the port where observers listen."""
-LAB_SECONDS_MAX = 170
+LAB_SECONDS_MAX = 280
+"""70 where nothing else runs."""
 ANSWER_SECONDS_MAX = 1.0
 """What we promise others while somebody attacks."""
 CHURN_SECONDS_MAX = 20
@@ -55,9 +56,9 @@ Results = dict[str, Result]
 @pytest.fixture(scope="module")
 def results() -> Results:
     """Every experiment, run once: `attack:kind` to how the victim fared."""
-    experiments = [f"{attack}:stock" for attack in (*DEADLY, *LEAKY)]
+    experiments = [f"{habit}:habit" for habit in HABITS]  # of which one takes 8 s: nobody waits
+    experiments += [f"{attack}:stock" for attack in (*DEADLY, *LEAKY)]
     experiments += OURS
-    experiments += [f"{habit}:habit" for habit in HABITS]
     lab = subprocess.run(
         [sys.executable, "-m", "tests.net.attack_lab", *experiments],
         cwd=ROOT,
@@ -72,7 +73,7 @@ def results() -> Results:
     return found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("attack", DEADLY)
 def test_the_stock_host_dies_of(results: Results, attack: str) -> None:
     assert not results[f"{attack}:stock"]["is_alive"]
@@ -105,7 +106,7 @@ def test_the_stock_host_takes_anybody_for_whom_he_says_he_is(results: Results) -
     assert results["plaintext:stock"]["said"] == "bob"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("attack", OURS)
 def test_our_node_survives_and_answers_within_a_second(results: Results, attack: str) -> None:
     """A peer that was connected before, while the attack goes on; and a newcomer after it."""
