@@ -87,13 +87,20 @@ class EpochOperations:
 
     def learn(self, cut: Cut) -> None:
         """Remember what a set holds, so that it is known by its root."""
+        self._learnt.pop(cut.root, None)
         self._learnt[cut.root] = cut
         while len(self._learnt) > CUTS_KNOWN_MAX:
             del self._learnt[next(iter(self._learnt))]
 
     def known(self, root: bytes) -> Cut | None:
-        """The set of that name, whether all of it is here or not."""
+        """The set of that name, whether all of it is here or not.
+
+        Who asks for all that is here may vote for it; so it is remembered, when more has come.
+        Else a certificate that is shown late to everybody would leave nobody who knows what the
+        epoch ended with.
+        """
         if root == self.everything.root:
+            self.learn(self.everything)
             return self.everything
         if self._closed is not None and root == self._closed.root:
             return self._closed

@@ -51,6 +51,21 @@ def test_a_set_is_known_by_its_name_and_compared_with_what_is_here() -> None:
     assert ONE not in operations
 
 
+def test_all_that_was_here_is_known_by_its_name_when_more_has_come() -> None:
+    """A proposal names it, and a certificate that was held back comes in before the end is stored.
+
+    Found by `simulate ledger --seed 21119`: nobody knew any more what the epoch ended with.
+    """
+    operations = EpochOperations()
+    operations.add([ONE, TWO])
+    ended = operations.everything
+    assert operations.known(ended.root) == ended
+    operations.add([THREE])
+
+    assert operations.known(ended.root) == ended
+    assert operations.void(ended) == [THREE]
+
+
 def test_remembers_few_sets_of_others() -> None:
     operations = EpochOperations()
     cuts = [cut_of([operation_id(number)]) for number in range(CUTS_KNOWN_MAX + 1)]
