@@ -34,6 +34,8 @@ from p2pgrid.store.leveldb import open_leveldb
 from p2pgrid.store.store import FORMAT_VERSION, Table
 from tests.ledger.grids import NOW, node_of
 
+pytestmark = pytest.mark.clock
+
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
 

@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from p2pgrid.cli import COMMANDS, DEBUG, main
 from p2pgrid.cli.output import EXIT_STATUS
 
+pytestmark = pytest.mark.clock
+
 HELP_SECONDS_MAX = 0.4
 SLOW_MODULES = ("libp2p", "trio", "rich", "nacl", "cbor2", "starlette", "p2pgrid.node")
 WITHOUT_JSON = {"node run", "reservations logs", "completion"}

@@ -28,6 +28,8 @@ from tests.net.member_attacks import MEMBERS
 from tests.net.probes import QUESTION_SECONDS_MAX
 from tests.net.spread_attacks import SPREADERS, SPREADERS_AT_ONCE
 
+pytestmark = pytest.mark.clock
+
 ROOT = Path(__file__).parents[2]
 DEADLY = ("raising_handler", "malformed_rpc", "malformed_key", "poison", "mplex")
 LEAKY = ("half_open", "window_overrun", "stream_flood", "closed_connections", "plaintext")
