@@ -1,12 +1,16 @@
 """Shared set-up: how hard properties try, who may run as root, and that nothing is left behind."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.leftovers import leftovers, wait_until_gone
+
+# A shell that runs us beside others lets us and our children ignore Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("quick", max_examples=50, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
