@@ -9,6 +9,7 @@
     observers = ["/ip4/0.0.0.0/tcp/4003"] # where anybody may listen to announcements by gossipsub
     log_level = "info"
     explorer_http = "127.0.0.1:8080"      # REST as of gridproxy, for everybody who gets there
+    place     = "51.05, 3.72, Belgium, Ghent"   # degrees north, degrees east, country, city
 
 All have a default. Options of the command line win over the file.
 """
@@ -29,6 +30,8 @@ _SHARE_MIN = 0.01
 _EXAMPLE = "/ip4/0.0.0.0/tcp/4001"
 _LISTS = ("listen", "peers", "observers")
 _PORT_MAX = 65_535
+_DEGREES = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,9})?", re.ASCII)
+_NORTH_MAX, _EAST_MAX = 90, 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,8 @@ class Config:
     log_level: str = "info"
     explorer_http: str | None = None
     """HOST:PORT where the REST interface for everybody listens; None: nowhere."""
+    place: str | None = None
+    """LATITUDE, LONGITUDE, COUNTRY[, CITY]: where the node stands; None: it does not say."""
 
     def __post_init__(self) -> None:
         for address in (*self.listen, *self.peers, *self.observers):
@@ -69,6 +74,8 @@ class Config:
         if self.log_level not in LOG_LEVELS:
             raise BadInput(f"log_level = {self.log_level!r} is none of {', '.join(LOG_LEVELS)}")
         self._check_what_others_see()
+        if self.place is not None:
+            parse_place(self.place)
 
     def _check_what_others_see(self) -> None:
         if self.light and self.observers:
@@ -104,20 +111,46 @@ def read_config(data: Path, path: Path | None = None) -> Config:
         raise BadInput(f"{path}: {error}") from error
 
 
+def parse_place(text: object) -> tuple[float, float, str, str]:
+    """Degrees north and east, country and city of a place. Raises BadInput.
+
+    >>> parse_place("-33.5, -70.25, Chile"), parse_place("51.05,3.72,Belgium,Ghent")
+    ((-33.5, -70.25, 'Chile', ''), (51.05, 3.72, 'Belgium', 'Ghent'))
+    """
+    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else []
+    numbers = [float(part) for part in parts[:2] if _DEGREES.fullmatch(part)]
+    if len(parts) not in (3, 4) or len(numbers) < 2 or not all(parts):
+        raise BadInput(
+            f"{text!r} is no place; write latitude, longitude, country and perhaps city, "
+            "for example 51.05, 3.72, Belgium, Ghent"
+        )
+    north, east = numbers
+    if abs(north) > _NORTH_MAX or abs(east) > _EAST_MAX:
+        raise BadInput(f"{text!r} is nowhere: degrees go to {_NORTH_MAX} north, {_EAST_MAX} east")
+    return north, east, parts[2], parts[3] if len(parts) == 4 else ""
+
+
 def parse_host_port(text: object) -> tuple[str, int]:
     """The IP address and port in HOST:PORT. Raises BadInput.
+
+    Without a host it is every address of this machine.
 
     >>> parse_host_port("127.0.0.1:8080"), parse_host_port("[::1]:80"), parse_host_port(":8080")
     (('127.0.0.1', 8080), ('::1', 80), ('::', 8080))
     """
-    host, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    host, colon, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
     is_bracketed = host.startswith("[") and host.endswith("]")
     try:
         address = ip_address(host[1:-1] if is_bracketed else host or "::")
     except ValueError:
         address = None
-    is_whole = re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) is not None and int(port) <= _PORT_MAX
-    if address is None or not is_whole or (bool(host) and is_bracketed != (address.version == 6)):
+    is_port = re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) is not None and int(port) <= _PORT_MAX
+    if (
+        not colon
+        or address is None
+        or not is_port
+        or (bool(host) and is_bracketed != (address.version == 6))
+    ):
         raise BadInput(f"{text!r} is not HOST:PORT; write for example 127.0.0.1:8080 or [::]:8080")
     return str(address), int(port)
 

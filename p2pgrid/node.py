@@ -317,6 +317,7 @@ class _Opening:
             workloads=workloads,
             pricing=self._genesis.pricing,
             version=version("p2pgrid"),
+            config=self._config,
         )
 
     def _host(self, ledger: LedgerService, machine: Machine, station: Station) -> HostService:

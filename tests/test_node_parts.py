@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from p2pgrid.errors import StoreFailed
+from p2pgrid.config import Config
+from p2pgrid.errors import BadInput, StoreFailed
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.farming.hardware import Machine
 from p2pgrid.farming.service import FarmingService
@@ -26,7 +27,7 @@ from p2pgrid.model.flist import HOLDINGS_MAX
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.model.ids import AccountId, FarmId, FlistId, NodeId
 from p2pgrid.model.image import ImageConfig
-from p2pgrid.model.node import Feature
+from p2pgrid.model.node import Feature, Location
 from p2pgrid.net.links import Link
 from p2pgrid.node_parts import (
     FARM_KEY,
@@ -35,6 +36,7 @@ from p2pgrid.node_parts import (
     ImageSource,
     Membership,
     Station,
+    location_of,
 )
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.units import GIB, SECOND_MS
@@ -160,6 +162,7 @@ def station(explorer: ExplorerService, network: Any, workloads: Workloads) -> St
         workloads=cast(Any, workloads),
         pricing=PricingPolicy(),
         version="1",
+        config=Config(data=Path("/nowhere"), place="-33.5, -70.25, Chile"),
     )
 
 
@@ -173,11 +176,24 @@ async def test_a_station_says_and_offers_the_same(autojump_clock: MockClock) -> 
 
         assert offer is not None
         assert facts.features == offer.features == (Feature.CONTAINER,)
+        assert facts.location == Location(
+            country="Chile",
+            city="",
+            latitude_microdegrees=56_500_000,
+            longitude_microdegrees=109_750_000,
+        )
         assert facts.farm == offer.farm == FarmId(NODE)
         assert facts.price_permille == offer.price_permille
         assert facts.total.less(facts.system) == offer.capacity
         assert load.free == offer.capacity.less(Capacity(memory_bytes=GIB))
         assert load.reservations == 3
+
+
+def test_a_node_says_where_it_stands_or_that_it_does_not() -> None:
+    nowhere = Config(data=Path("/nowhere"))
+    assert location_of(nowhere) is None
+    with pytest.raises(BadInput, match="where this node stands"):
+        location_of(replace(nowhere, place="0, 0, a\nb"))
 
 
 async def test_without_containers_nothing_is_offered(autojump_clock: MockClock) -> None:

@@ -62,6 +62,10 @@ def node() -> None:
     "--explorer-http", metavar="HOST:PORT",
     help="Answer everybody there by REST, as gridproxy does; default: nowhere.",
 )  # fmt: skip
+@click.option(
+    "--place", metavar="LATITUDE,LONGITUDE,COUNTRY[,CITY]",
+    help="Where this node stands, for those who look for one there; degrees north and east.",
+)  # fmt: skip
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), help="Default: info.")
 @click.option(
     "--config", type=ExistingFile(),
@@ -79,6 +83,7 @@ def run(client: NodeClient, /, grid: Path | None, config: Path | None, **options
       p2pgrid node run --grid genesis.cbor
       p2pgrid node run --light --peer /ip6/2001:db8::1/tcp/4001/p2p/12D3KooW…
       p2pgrid --data /srv/grid node run --farm 3f9c… --share 0.5
+      p2pgrid node run --place 51.05,3.72,Belgium,Ghent
       p2pgrid node run --explorer-http 127.0.0.1:8080       then: curl 127.0.0.1:8080/stats
     """
     with errors_shown():

@@ -26,9 +26,12 @@ __all__ = [
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, C0 and C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction
-    "\u00ad\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb"  # invisible
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2028\u2029\u2060-\u2065\u206a-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a"  # invisible
+    "\ue000-\uf8ff\U000f0000-\U0010ffff"  # private use: whatever a font makes of it
     "\ud800-\udfff"  # halves of UTF-16 pairs
-    "\U000e0000-\U000e007f]"  # tags: a whole hidden alphabet
+    "\U000e0000-\U000e0fff]"  # tags and variations: whole hidden alphabets
+    "|[\u0300-\u036f\u20d0-\u20ff]{5,}"  # marks heaped on one letter until they reach other lines
 )
 
 NodeId = NewType("NodeId", bytes)

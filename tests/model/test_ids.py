@@ -36,6 +36,17 @@ def test_short_ids_are_for_people() -> None:
         pytest.param("\ufeff", id="byte order mark"),
         pytest.param("\u00ad", id="soft hyphen"),
         pytest.param("\U000e0041", id="tag letter"),
+        pytest.param("\U000e0100", id="variation"),
+        pytest.param("\ufe0f", id="variation of old"),
+        pytest.param("\u034f", id="joiner of graphemes"),
+        pytest.param("\u115f", id="filler of hangul"),
+        pytest.param("\u3164", id="filler"),
+        pytest.param("\uffa0", id="filler of half width"),
+        pytest.param("\u2800", id="braille without dots"),
+        pytest.param("\u180e", id="vowel separator"),
+        pytest.param("\U0001d173", id="beam of notes"),
+        pytest.param("\ue123", id="private use"),
+        pytest.param("\u0301" * 5, id="heap of marks"),
         pytest.param("\ud800", id="half a pair"),
     ],
 )
@@ -45,7 +56,10 @@ def test_nothing_hides_in_a_text(hidden: str) -> None:
     assert one_line(f"a{hidden}b", bytes_max=64) == "a b"
 
 
-@pytest.mark.parametrize("text", ["Räuber & Söhne", "農場", "مزرعه", "🌾 farm", "نامه\u200cها", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["Räuber & Söhne", "農場", "مزرعه", "🌾 farm", "نامه\u200cها", "Việt Nam", "q\u0323\u0303", ""],
+)
 def test_every_script_is_welcome(text: str) -> None:
     require_text(text, "farm name", bytes_max=64)
     assert one_line(text, bytes_max=64) == text
