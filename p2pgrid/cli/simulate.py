@@ -7,9 +7,18 @@ from pathlib import Path
 
 import click
 
-from p2pgrid.cli.output import EXIT_STATUS, errors_shown, json_option, print_fields, print_json
+from p2pgrid.cli.output import (
+    EXIT_STATUS,
+    errors_shown,
+    json_option,
+    plain,
+    print_fields,
+    print_json,
+)
+from p2pgrid.cli.parameters import Number
 from p2pgrid.cli.simulate_ledger import fields_of_ledger
-from p2pgrid.limits.simulation import CHANGES_PER_HOUR, REAL_NODES_MAX
+from p2pgrid.limits import simulation as limits
+from p2pgrid.limits.simulated_ledger import WITNESSES_MAX
 from p2pgrid.plots.figure import check_picture
 from p2pgrid.simulation.ledger_run import LEDGER, TITLE, LedgerResult, simulate_ledger
 from p2pgrid.simulation.pictures import draw
@@ -23,15 +32,16 @@ _NODES = 100
 
 @click.command(
     "simulate",
-    epilog="\b\nScenarios:\n"
-    + "\n".join(f"  {name:16}{one.title}" for name, one in SCENARIOS.items())
-    + f"\n  {LEDGER:16}{TITLE}\n"
+    epilog="\b\nScenarios, and for how many minutes records change in each:\n"
+    + "\n".join(f"  {name:15}{one.minutes:3g}  {one.title}" for name, one in SCENARIOS.items())
+    + f"\n  {LEDGER:15}  -  {TITLE}\n"
     + EXIT_STATUS,
 )
 @click.argument("scenario")
 @click.option(
     "--nodes", type=click.IntRange(1),
-    help="Default: 100; the witnesses of ledger, 1 to 31, by the seed.",
+    help=f"Default: {_NODES}; {limits.NODES_MIN} to {limits.REAL_NODES_MAX}, of converge to "
+    f"{limits.ARRAY_NODES_MAX}. Of ledger: witnesses, 1 to {WITNESSES_MAX}; default: by the seed.",
 )  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(0), default=1, show_default=True,
@@ -42,15 +52,17 @@ _NODES = 100
     help="Of ledger: so many runs, of this seed and those after it.",
 )  # fmt: skip
 @click.option(
-    "--hours", type=click.FloatRange(0, min_open=True), help="For how long records change."
-)
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="The same in minutes.")
+    "--hours", type=Number(limits.MINUTES_MIN, limits.MINUTES_MAX / 60),
+    help="For how long records change.",
+)  # fmt: skip
+@click.option(
+    "--minutes", type=Number(limits.MINUTES_MIN, limits.MINUTES_MAX),
+    help=f"The same in minutes. Default: see below; {limits.ARRAY_MINUTES:g} with --model arrays.",
+)  # fmt: skip
 @click.option(
     "--changes-per-hour",
-    type=click.FloatRange(0, min_open=True),
-    default=CHANGES_PER_HOUR,
-    show_default=True,
-    help="Of each node, on average.",
+    type=Number(limits.CHANGES_PER_HOUR_MIN, limits.CHANGES_PER_HOUR_MAX),
+    help=f"Of each node, on average. Default: {limits.CHANGES_PER_HOUR:g}.",
 )
 @click.option(
     "--plot",
@@ -59,7 +71,7 @@ _NODES = 100
 )
 @click.option(
     "--model", type=click.Choice(MODELS),
-    help=f"Of converge; above {REAL_NODES_MAX} nodes it is arrays that follow the same rules.",
+    help=f"Of converge; above {limits.REAL_NODES_MAX} nodes it is arrays, by the same rules.",
 )  # fmt: skip
 @json_option
 def simulate(  # noqa: PLR0913, PLR0917 - one for each option
@@ -69,7 +81,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     seeds: int,
     hours: float | None,
     minutes: float | None,
-    changes_per_hour: float,
+    changes_per_hour: float | None,
     plot: Path | None,
     model: str | None,
     as_json: bool,
@@ -92,17 +104,17 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
     if hours is not None and minutes is not None:
         raise click.UsageError("--hours or --minutes, not both")
     wanted = minutes if hours is None else 60 * hours
-    result: Result | LedgerResult
     if scenario == LEDGER:
-        if wanted is not None or plot is not None or model is not None:
+        if (wanted, changes_per_hour, plot, model) != (None,) * 4:
             raise click.UsageError(
-                "a ledger takes as long as it takes, and has no picture and no --model"
+                "a ledger takes as long as it takes, and has no changes of nodes, no picture and "
+                "no --model"
             )
-        title = f"{LEDGER}, {seeds} seeds from {seed}"
-        with errors_shown(), _progress(title, is_shown=not as_json) as tell:
-            result = simulate_ledger(seed, seeds=seeds, witness_count=nodes, tell=tell)
-        _show(result, fields_of_ledger(result), as_json=as_json)
+        _play_ledger(seed, seeds, nodes, as_json=as_json)
         return
+    if scenario not in SCENARIOS:
+        known = ", ".join([*SCENARIOS, LEDGER])
+        raise click.UsageError(f"no scenario {plain(scenario)}; there are: {known}")
     if seeds != 1:
         raise click.UsageError(f"--seeds is for {LEDGER}")
     nodes = _NODES if nodes is None else nodes
@@ -115,7 +127,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
                 nodes=nodes,
                 seed=seed,
                 minutes=wanted,
-                changes_per_hour=changes_per_hour,
+                changes_per_hour=changes_per_hour or limits.CHANGES_PER_HOUR,
                 tell=tell,
                 model=model,
             )
@@ -123,6 +135,15 @@ def simulate(  # noqa: PLR0913, PLR0917 - one for each option
             draw(result, plot)
     gc.freeze()  # the program ends: nobody needs to look for what could be freed of a large grid
     _show(result, fields_of(result), as_json=as_json)
+
+
+def _play_ledger(seed: int, seeds: int, witnesses: int | None, *, as_json: bool) -> None:
+    if witnesses is not None and witnesses > WITNESSES_MAX:
+        raise click.UsageError(f"{LEDGER} takes 1 to {WITNESSES_MAX} nodes: its witnesses")
+    title = f"{LEDGER}, {seeds} seeds from {seed}"
+    with errors_shown(), _progress(title, is_shown=not as_json) as tell:
+        result = simulate_ledger(seed, seeds=seeds, witness_count=witnesses, tell=tell)
+    _show(result, fields_of_ledger(result), as_json=as_json)
 
 
 def _show(result: Result | LedgerResult, fields: dict[str, str], *, as_json: bool) -> None:
@@ -140,12 +161,13 @@ def _show(result: Result | LedgerResult, fields: dict[str, str], *, as_json: boo
 def fields_of(result: Result) -> dict[str, str]:
     """What people read of a result."""
     p50, p99, worst = result.reach_seconds
-    equal = result.roots_equal_seconds
+    equal, changes = result.roots_equal_seconds, result.changes_per_hour
     return {
         "scenario": f"{result.scenario}, {result.nodes} nodes, {result.minutes:g} min of changes, "
         f"seed {result.seed}",
         "model": _MODELS[result.model],
-        "load": f"{result.changes_per_hour:g} changes an hour of each node, announced every 6 h",
+        "load": f"{changes:g} change{'s' * (changes != 1)} an hour of each node, "
+        "announced every 6 h",
         "records": f"{result.records}; {result.reached_permille / 10:.1f} % of deliveries made",
         "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
         "copies": f"{result.copies:.2f} of each record at each node",

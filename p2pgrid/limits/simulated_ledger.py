@@ -6,6 +6,9 @@ WITNESS_COUNTS = (4, 7, 4, 1, 10, 4, 7, 4, 7, 31)
 """By the last digit of the seed, when nobody says how many: the fault bound of each is met exactly
 (N = 3f + 1), and most runs are of those that cost little."""
 
+WITNESSES_MAX = max(WITNESS_COUNTS)
+"""The most that any seed gives: runs of more were never looked at."""
+
 BYSTANDERS = 2
 """Nodes that are no witnesses, and take operations in and replicate like the others."""
 

@@ -28,6 +28,24 @@ CHANGES_PER_HOUR = 1.0
 """Of one node, that are worth a record: a reservation begins or ends. It announces itself four
 times a day besides."""
 
+CHANGES_PER_HOUR_MIN = 0.001
+"""That may be asked for: one in six weeks. Of much less, pauses are no numbers any more."""
+
+CHANGES_PER_HOUR_MAX = 3600.0
+"""One a second."""
+
+MINUTES_MIN = 0.01
+"""For how long records may be asked to change: half a second, in which nothing arrives."""
+
+MINUTES_MAX = 7 * 24 * 60.0
+"""A week: more was never looked at."""
+
+DELIVERIES_MAX = 200_000_000
+"""Records of a run times nodes: a week of 1,000 nodes. Each takes 0.14 ms, so eight hours."""
+
+ARRAY_DELIVERIES_MAX = 2_000_000_000
+"""The same of a grid of arrays. Each takes 2 µs, so an hour."""
+
 MEMBERS_OUTBOUND = 6
 """Neighbours that each node dials; as many dial it, on average."""
 

@@ -66,15 +66,19 @@ def simulate(  # noqa: PLR0913 - one for each option of the command
     if name not in SCENARIOS:
         raise BadInput(f"no scenario {name}; there are: {', '.join(SCENARIOS)}")
     scenario = SCENARIOS[name]
-    if _is_of_arrays(name, nodes, model):
+    is_of_arrays = _is_of_arrays(name, nodes, model)
+    if minutes is None:
+        minutes = limits.ARRAY_MINUTES if is_of_arrays else scenario.minutes
+    deliveries_max = limits.ARRAY_DELIVERIES_MAX if is_of_arrays else limits.DELIVERIES_MAX
+    _check_deliveries(nodes * nodes * minutes / 60 * changes_per_hour, deliveries_max)
+    if is_of_arrays:
         return array_run.converge(
             nodes=nodes,
             seed=seed,
-            minutes=limits.ARRAY_MINUTES if minutes is None else minutes,
+            minutes=minutes,
             changes_per_hour=changes_per_hour,
             tell=tell,
         )
-    minutes = scenario.minutes if minutes is None else minutes
     setting = Setting(nodes=nodes, seed=seed, changes_per_hour=changes_per_hour)
     wall, cpu = time.perf_counter(), time.process_time()
     with uncollected():  # a grid is millions of objects in few cycles
@@ -83,6 +87,15 @@ def simulate(  # noqa: PLR0913 - one for each option of the command
     result.wall_seconds = time.perf_counter() - wall
     result.cpu_seconds = time.process_time() - cpu
     return result
+
+
+def _check_deliveries(count: float, count_max: int) -> None:
+    """Refuse what nobody waits for. Raises BadInput."""
+    if not count <= count_max:
+        raise BadInput(
+            f"that is about {count:.3g} deliveries of changed records, and at most {count_max:.3g} "
+            "are simulated: take fewer nodes, minutes or changes"
+        )
 
 
 def _is_of_arrays(name: str, nodes: int, model: str | None) -> bool:

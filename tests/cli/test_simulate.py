@@ -37,6 +37,42 @@ def test_an_unknown_scenario_is_wrong_usage_and_lists_the_known() -> None:
 
     assert done.exit_code == 2
     assert "partition-heal" in done.output
+    assert "ledger" in done.output
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--minutes", "nan"],
+        ["--minutes", "inf"],
+        ["--hours", "1e9"],
+        ["--hours", "nan"],
+        ["--changes-per-hour", "1e9"],
+        ["--changes-per-hour", "nan"],
+        ["--changes-per-hour", "5e-324"],
+        ["--nodes", "5000", "--hours", "168", "--changes-per-hour", "3600"],
+        ["--nodes", "200000", "--hours", "1"],
+    ],
+)
+def test_what_is_no_number_or_would_not_end_is_wrong_usage(extra: list[str]) -> None:
+    done = CliRunner().invoke(main, ["simulate", "converge", *extra])
+
+    assert done.exit_code == 2
+    assert "Error: " in done.output
+
+
+def test_the_help_has_the_range_of_nodes_and_how_long_each_scenario_takes() -> None:
+    shown = " ".join(CliRunner().invoke(main, ["simulate", "--help"]).output.split())
+
+    assert "8 to 5000, of converge to 200000" in shown
+    assert "partition-heal 60 Two halves" in shown
+
+
+@pytest.mark.parametrize(("changes", "told"), [("1", "1 change an"), ("2", "2 changes an")])
+def test_one_change_is_one_change(changes: str, told: str) -> None:
+    done = CliRunner().invoke(main, [*SMALL, "--changes-per-hour", changes])
+
+    assert f"load         {told} hour of each node" in done.output
 
 
 def test_a_broken_rule_ends_with_status_1_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +95,19 @@ def test_a_simulated_ledger_is_told_alike() -> None:
     assert shown.output.splitlines()[1].split()[:5] == ["runs", "1", "of", "4", "witnesses;"]
 
 
-@pytest.mark.parametrize("extra", [["--minutes", "1"], ["--plot", "ledger.png"]])
-def test_a_simulated_ledger_takes_no_time_and_draws_nothing(extra: list[str]) -> None:
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--minutes", "1"],
+        ["--plot", "ledger.png"],
+        ["--changes-per-hour", "1"],
+        ["--changes-per-hour", "3"],
+        ["--nodes", "50"],
+    ],
+)
+def test_a_simulated_ledger_takes_no_time_no_changes_no_crowd_and_draws_nothing(
+    extra: list[str],
+) -> None:
     assert CliRunner().invoke(main, ["simulate", "ledger", *extra]).exit_code == 2
 
 
