@@ -4,16 +4,17 @@ Votes need a way to every witness, not only to neighbours; and a node with few
 neighbours finds more among those it has heard of.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Protocol
 
 import trio
 
-from p2pgrid.explorer.query import NodeFilter, Presence
+from p2pgrid.explorer.query import NodeView, Presence
 from p2pgrid.explorer.service import ExplorerService
-from p2pgrid.limits.node import INTRODUCED_AT_ONCE, INTRODUCTION_SECONDS
+from p2pgrid.limits.node import INTRODUCED_AT_ONCE, INTRODUCTION_LOOKS_MAX, INTRODUCTION_SECONDS
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Network
 
@@ -55,10 +56,13 @@ class Introductions:
                 self.network.learn_addresses(witness, known.addresses)
         if not self.discovery.wants_more:
             return
-        others = [
-            one
-            for one in self.explorer.nodes(NodeFilter(statuses=(Presence.UP,)))
-            if one.node != self.network.id
-        ]
-        for one in self.random.sample(others, min(INTRODUCED_AT_ONCE, len(others))):
+        for one in islice(self._others_that_are_up(), INTRODUCED_AT_ONCE):
             self.discovery.suggest(one.addresses)
+
+    def _others_that_are_up(self) -> Iterator[NodeView]:
+        """In random order. Rows are made of those looked at only, not of the whole grid."""
+        known = self.explorer.view.announced()
+        for node in self.random.sample(known, min(INTRODUCTION_LOOKS_MAX, len(known))):
+            row = None if node == self.network.id else self.explorer.node(node)
+            if row is not None and row.status is Presence.UP:
+                yield row

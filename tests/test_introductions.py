@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import cast
 
+import pytest
 from trio.testing import MockClock
 
+from p2pgrid.explorer.query import NodeView
 from p2pgrid.introductions import Introductions
+from p2pgrid.limits.explorer import NODE_FRESH_MS
+from p2pgrid.limits.node import INTRODUCED_AT_ONCE
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.network import Network
-from tests.explorer.grid import facts, node_of
-from tests.explorer.peers import open_grid
+from tests.explorer.grid import announced, facts, node_of
+from tests.explorer.peers import clock, open_grid
 
 US, WITNESS = node_of(1), node_of(2)
 
@@ -65,3 +69,38 @@ async def test_nobody_is_suggested_to_who_wants_no_more(autojump_clock: MockCloc
 
         assert way.learnt == {WITNESS: facts(2).addresses}
         assert suggestions.heard == []
+
+
+async def test_rows_are_made_of_few_nodes_however_many_there_are(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_grid(1) as grid:
+        explorer = grid.explorers[1]
+        for number in range(2, 302):
+            explorer.view.accept(announced(number, time_ms=clock()), clock())
+        made: list[NodeId] = []
+        look = explorer.node
+
+        def noting(node: NodeId) -> NodeView | None:
+            made.append(node)
+            return look(node)
+
+        monkeypatch.setattr(explorer, "node", noting)
+        suggestions = Suggestions()
+
+        Introductions(cast(Network, Way()), explorer, suggestions, (), Random(1)).introduce()
+
+        assert len(suggestions.heard) == len(made) == INTRODUCED_AT_ONCE
+        assert explorer.view.columns.bring(1), "columns of the whole grid were made"
+
+
+async def test_those_who_are_down_are_not_suggested(autojump_clock: MockClock) -> None:
+    async with open_grid(1) as grid:
+        explorer, now_ms = grid.explorers[1], clock()
+        explorer.view.accept(announced(2, time_ms=now_ms - NODE_FRESH_MS - 1), now_ms)
+        explorer.view.accept(announced(3, time_ms=now_ms), now_ms)
+        suggestions = Suggestions()
+
+        Introductions(cast(Network, Way()), explorer, suggestions, (), Random(1)).introduce()
+
+        assert suggestions.heard == list(facts(3).addresses)

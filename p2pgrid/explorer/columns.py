@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from p2pgrid.explorer.memberships import Memberships
 from p2pgrid.explorer.query import reachable_hosts
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers, FarmRecord
@@ -144,6 +145,7 @@ class NodeColumns:
         self._farm_users: dict[int, int] = {}
         self._farm_records: dict[int, FarmRecord] = {}
         self._members: dict[int, FarmMembers] = {}
+        self._memberships = Memberships()
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -225,7 +227,7 @@ class NodeColumns:
             features=bits_of(said.features),
             gpu_names=self.gpu_names.take(_gpu_text(said)),
             farm=farm,
-            is_member=members is not None and said.node in members.nodes,
+            is_member=members is not None and self._memberships.lists(members, said.node),
             secure_boot=said.hardware.secure_boot is True,
             bare_metal=said.hardware.virtualized is None,
             has_ipv6=any(host.version == 6 for host in hosts),

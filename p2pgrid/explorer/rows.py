@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from p2pgrid.explorer.memberships import Memberships
 from p2pgrid.explorer.query import FarmView, NodeView, Presence, RoundTrips
 from p2pgrid.limits.explorer import NODE_FRESH_MS
 from p2pgrid.model.farm import FarmMembers, FarmRecord
@@ -18,6 +19,7 @@ class Looker:
     is_liar: Callable[[bytes], bool]
     """Whether there is a proof that a key told different things at once."""
     round_trips: RoundTrips = field(default_factory=dict)
+    memberships: Memberships = field(default_factory=Memberships)
 
 
 def node_view(
@@ -35,7 +37,7 @@ def node_view(
         node=said.node,
         farm=said.farm,
         farm_name=farm.title if farm else "",
-        is_confirmed=members is not None and said.node in members.nodes,
+        is_confirmed=members is not None and looker.memberships.lists(members, said.node),
         is_contradicted=is_liar(said.node),
         is_farm_contradicted=is_liar(said.farm),
         payout=farm.payout if farm else None,

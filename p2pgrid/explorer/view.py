@@ -31,6 +31,7 @@ from p2pgrid.explorer.admission import TAKEN, Admission, Refusal
 from p2pgrid.explorer.contradictions import Contradictions
 from p2pgrid.explorer.fresh_columns import FreshColumns
 from p2pgrid.explorer.holders import Holders
+from p2pgrid.explorer.memberships import Memberships
 from p2pgrid.explorer.query import (
     ANY_NODE,
     NOBODY_NEAR,
@@ -97,6 +98,7 @@ class View:
         self._crowded_orphans: OrderedDict[RegisterKey, bytes] = OrderedDict()
         """Ids of orphans that made room: wanted again when what gives them sense comes."""
         self._holders = Holders()
+        self._memberships = Memberships()
         self.columns = FreshColumns(self._registers, self.contradictions)
 
     # --- records ----------------------------------------------------------------------------------
@@ -303,6 +305,10 @@ class View:
         """All nodes in columns, for questions that `NodeFilter` cannot put; for use at once."""
         return Rows(self.columns.now(), now_ms, round_trips)
 
+    def announced(self) -> list[NodeId]:
+        """Nodes whose announcement is held, whatever it says."""
+        return [NodeId(key.author) for key in self._shelves[RecordKind.NODE_ANNOUNCEMENT]]
+
     def node(
         self, node: NodeId, *, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR
     ) -> NodeView | None:
@@ -316,7 +322,7 @@ class View:
             self._record(CapacityUpdate, node, now_ms),
             self._record(FarmRecord, farm, now_ms),
             self._record(FarmMembers, farm, now_ms),
-            Looker(now_ms, self.contradictions.convict, round_trips),
+            Looker(now_ms, self.contradictions.convict, round_trips, self._memberships),
         )
 
     def farms(self, wanted: str = "", *, now_ms: TimestampMs) -> tuple[FarmView, ...]:

@@ -142,6 +142,9 @@ EXPIRY_SECONDS = 60.0
 COLUMNS_SLICE = 250
 """Nodes brought into columns, 10 ms, before other tasks get their turn."""
 
+MEMBERSHIPS_MAX = 64
+"""Sets made of the lists of farms, 40 KiB each: lists of a thousand are asked for every node."""
+
 QUERY_ROWS_MAX = 200
 """Nodes, farms or names in one answer to a light peer."""
 

@@ -9,6 +9,9 @@ INTRODUCTION_SECONDS = 30.0
 INTRODUCED_AT_ONCE = 8
 """Nodes, any of those known, whose addresses the network layer hears of when it wants more."""
 
+INTRODUCTION_LOOKS_MAX = 200
+"""Nodes looked at, 4 ms, for those few that are up: in a grid of so few, all of them."""
+
 NEAR_HOLDERS_MAX = 8
 """Holders of an image on the local network that are asked before all others: they fill any link,
 and a local crowd keeps nobody else from being asked."""

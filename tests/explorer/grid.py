@@ -23,6 +23,15 @@ TOTAL = Capacity(millicores=8000, memory_bytes=32 * GIB, ssd_bytes=500 * GIB)
 HARDWARE = Hardware(board="board", cpu_model="cpu", gpus=(), secure_boot=None, virtualized=None)
 
 
+class Unsearched(tuple[NodeId, ...]):
+    """A list that takes too long to search."""
+
+    __slots__ = ()
+
+    def __contains__(self, node: object) -> bool:
+        raise AssertionError("the list was searched")
+
+
 def key_of(number: int) -> SigningKey:
     return SigningKey(number.to_bytes(32, "big"))
 

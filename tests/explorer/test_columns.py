@@ -1,11 +1,21 @@
 """Rows and numbers are used again: what comes and goes for years takes no more room."""
 
+from dataclasses import replace
+
 from p2pgrid.explorer.columns import NodeColumns, Numbers
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.ids import FarmId
 from p2pgrid.model.node import CapacityUpdate, Location, NodeAnnouncement
-from tests.explorer.grid import FARM, announced, farm_members, farm_record, node_of, updated
+from tests.explorer.grid import (
+    FARM,
+    Unsearched,
+    announced,
+    farm_members,
+    farm_record,
+    node_of,
+    updated,
+)
 
 
 def nobody(_: bytes) -> bool:
@@ -52,6 +62,17 @@ def test_a_farm_that_is_claimed_after_its_lie_was_found_out_is_marked() -> None:
     liars.clear()
     columns.put_farm(node_of(1001), None, None)
     assert columns.farms["is_contradicted"].tolist() == [False]
+
+
+def test_the_list_of_a_farm_is_not_searched_for_every_node() -> None:
+    columns = NodeColumns(nobody)
+    members = farm_members(1).record
+    assert isinstance(members, FarmMembers)
+    columns.put_farm(FARM, None, replace(members, nodes=Unsearched(members.nodes)))
+    one = announced(1).record
+    assert isinstance(one, NodeAnnouncement)
+    columns.put_node(node_of(1), one, None)
+    assert columns.nodes["is_member"].tolist() == [True]
 
 
 def test_tables_grow_and_keep_what_they_hold() -> None:

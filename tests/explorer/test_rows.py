@@ -1,11 +1,22 @@
 """A row says what its records say, and no more."""
 
+from dataclasses import replace
+
 from p2pgrid.explorer.query import Presence
 from p2pgrid.explorer.rows import Looker, farm_view, node_view
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
 from p2pgrid.units import HOUR_MS, TimestampMs
-from tests.explorer.grid import NOW, TOTAL, announced, farm_members, farm_record, node_of, updated
+from tests.explorer.grid import (
+    NOW,
+    TOTAL,
+    Unsearched,
+    announced,
+    farm_members,
+    farm_record,
+    node_of,
+    updated,
+)
 
 LATER = TimestampMs(NOW + HOUR_MS)
 
@@ -53,3 +64,11 @@ def test_a_row_tells_whose_lies_are_proved() -> None:
         )
         row_of_farm = farm_view(farm, None, Looker(LATER, liar.__eq__))
         assert row_of_farm.is_contradicted is (liar == farm.farm)
+
+
+def test_the_list_of_a_farm_is_not_searched_for_every_node() -> None:
+    said, members = announced(1).record, farm_members(1).record
+    assert isinstance(said, NodeAnnouncement)
+    assert isinstance(members, FarmMembers)
+    members = replace(members, nodes=Unsearched(members.nodes))
+    assert node_view(said, None, None, members, Looker(LATER, nobody)).is_confirmed
