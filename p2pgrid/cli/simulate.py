@@ -22,7 +22,7 @@ from p2pgrid.limits.simulated_ledger import WITNESSES_MAX
 from p2pgrid.plots.figure import check_picture
 from p2pgrid.simulation.ledger_run import LEDGER, TITLE, LedgerResult, simulate_ledger
 from p2pgrid.simulation.pictures import draw
-from p2pgrid.simulation.result import Result
+from p2pgrid.simulation.result import Result, verdict_of
 from p2pgrid.simulation.scenarios import MODELS, SCENARIOS
 from p2pgrid.simulation.scenarios import simulate as run_scenario
 from p2pgrid.units import format_bytes
@@ -161,24 +161,37 @@ def _show(result: Result | LedgerResult, fields: dict[str, str], *, as_json: boo
 def fields_of(result: Result) -> dict[str, str]:
     """What people read of a result."""
     p50, p99, worst = result.reach_seconds
-    equal, changes = result.roots_equal_seconds, result.changes_per_hour
+    changes = result.changes_per_hour
+    measured = {
+        "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
+        "copies": f"{result.copies:.2f} of each record at each node",
+    }
     return {
         "scenario": f"{result.scenario}, {result.nodes} nodes, {result.minutes:g} min of changes, "
         f"seed {result.seed}",
         "model": _MODELS[result.model],
         "load": f"{changes:g} change{'s' * (changes != 1)} an hour of each node, "
         "announced every 6 h",
-        "records": f"{result.records}; {result.reached_permille / 10:.1f} % of deliveries made",
-        "converge": f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {worst:.2f} s",
-        "copies": f"{result.copies:.2f} of each record at each node",
+        "records": result.nothing_happened or f"{result.records}; {_deliveries(result)}",
+        **({} if result.nothing_happened else measured),
         "bandwidth": f"{1000 * result.gossip_mbit:.3g} kbit/s a node by gossip, "
         f"{1000 * result.reconcile_mbit:.3g} by reconciliation",
         "lost": f"{result.records_lost} records",
-        "roots equal": "no" if equal is None else f"after {equal:.0f} s",
+        "roots": result.agreement,
+        "rules": verdict_of(result.violations),
         "cost": f"{result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of CPU, "
         f"{format_bytes(result.memory_bytes)}",
         "digest": result.digest,
     }
+
+
+def _deliveries(result: Result) -> str:
+    """How many there were, and why not all: most that are missing are no loss."""
+    share = f"{result.reached_permille / 10:.1f} % of deliveries made"
+    if result.reached_permille == 1000:
+        return share
+    lost = ", or it is lost" if result.records_lost else ""
+    return f"{share}; else a newer record came first, or the node was off{lost}"
 
 
 _MODELS = {

@@ -1,6 +1,7 @@
 """What people read of simulated ledgers."""
 
 from p2pgrid.simulation.ledger_run import LedgerResult
+from p2pgrid.simulation.result import verdict_of
 from p2pgrid.units import format_bytes
 
 
@@ -16,7 +17,7 @@ def fields_of_ledger(result: LedgerResult) -> dict[str, str]:
         "epochs": f"{result.epochs} ended",
         "faults": f"{result.crashes} power cuts, {result.hidden} certificates hidden to the end, "
         f"{result.convicted} double spenders caught",
-        "violations": str(len(result.violations)) if result.violations else "none",
+        "rules": verdict_of(result.violations),
         "simulated": f"{result.seconds:.1f} s, {result.events} events",
         "cost": f"{result.wall_seconds:.1f} s, {result.cpu_seconds:.1f} s of CPU, "
         f"{format_bytes(result.memory_bytes)}",

@@ -8,17 +8,25 @@ from p2pgrid.simulation.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw(result: Result, path: Path) -> None:
     """Draw `result` to a PNG or SVG file. Raises OSError."""
+    save_figure(figure_of(result), path)
+
+
+def figure_of(result: Result) -> "Figure":
+    """The picture of `result`: how soon records are everywhere, and agreement if it had to come."""
     title = f"{result.scenario}: {result.nodes} nodes, seed {result.seed}"
     if result.violations:
         title += f" — violated: {result.violations[0].rule}"
-    figure, (reach, agreement) = new_figure(title, columns=2)
-    _draw_reach(reach, result)
-    _draw_agreement(agreement, result)
-    save_figure(figure, path)
+    is_agreement_of_note = any(share < 1.0 for _, share in result.series)
+    figure, parts = new_figure(title, columns=2 if is_agreement_of_note else 1)
+    _draw_reach(parts[0], result)
+    if is_agreement_of_note:
+        _draw_agreement(parts[1], result)
+    return figure
 
 
 def _draw_reach(axes: "Axes", result: Result) -> None:
@@ -27,6 +35,9 @@ def _draw_reach(axes: "Axes", result: Result) -> None:
     axes.set_ylabel("deliveries made, %")
     axes.set_ylim(0, 103)
     if not result.curve:
+        text = result.nothing_happened or "no delivery was made"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=GREY, wrap=True)
+        axes.set_axis_off()
         return
     seconds, shares = zip(*result.curve, strict=True)
     axes.plot(seconds, [100 * share for share in shares], color=BLUE, linewidth=2.2)
@@ -39,11 +50,12 @@ def _draw_reach(axes: "Axes", result: Result) -> None:
     )
     for second, label, colour in marks:
         axes.axvline(second, color=colour, linestyle="--", linewidth=1.5, label=label)
-    axes.legend(loc="lower right", frameon=True)
+    # Below, where no curve goes.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
 
 def _draw_agreement(axes: "Axes", result: Result) -> None:
-    axes.set_title("Nodes with the commonest root")
+    axes.set_title("Honest nodes with the commonest root")
     axes.set_xlabel("seconds after the last change or fault")
     axes.set_ylabel("nodes, %")
     axes.set_ylim(0, 103)
@@ -51,7 +63,9 @@ def _draw_agreement(axes: "Axes", result: Result) -> None:
     percents = [100 * share for share in shares]
     axes.set_xlim(0, 1.02 * max(1.0, *seconds))
     axes.plot(seconds, percents, color=BLUE, linewidth=2.2, marker="o", markersize=3)
-    equal = result.roots_equal_seconds
-    text = "never all equal" if equal is None else f"all equal after {equal:.0f} s"
-    colour = RED if equal is None else GREY
-    axes.annotate(text, (0.97, 0.08), xycoords="axes fraction", ha="right", color=colour)
+    is_wrong = result.roots_equal_seconds is None and not result.attacks_go_on
+    # Below, where no curve goes.
+    axes.text(
+        0.5, -0.19, result.agreement, transform=axes.transAxes, ha="center",
+        color=RED if is_wrong else GREY,
+    )  # fmt: skip

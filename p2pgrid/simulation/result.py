@@ -43,6 +43,8 @@ class Result:
     records_lost: int
     roots_equal_seconds: float | None
     """After the last change or the healing; None: not within the time watched."""
+    attacks_go_on: bool = False
+    """Whether attackers publish to the end: what honest nodes hold then never rests."""
     digest: str
     """Of every event; the same for the same seed."""
     wall_seconds: float = 0.0
@@ -55,6 +57,22 @@ class Result:
     series: tuple[tuple[float, float], ...] = field(default=(), repr=False)
     """(seconds, share of nodes with the commonest root), where a scenario watches it."""
 
+    @property
+    def agreement(self) -> str:
+        """When all honest nodes held the same, for people."""
+        if self.roots_equal_seconds is not None:
+            return f"all equal after {self.roots_equal_seconds:.0f} s"
+        if self.attacks_go_on:
+            return "never all equal, as attackers publish to the end"
+        return "never all equal"
+
+    @property
+    def nothing_happened(self) -> str:
+        """What to say of a run without records; empty when there were some."""
+        if self.records:
+            return ""
+        return f"no record was made in {self.minutes:g} min: take more nodes, minutes or changes"
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the points of the curves."""
         told = asdict(self)
@@ -66,6 +84,15 @@ class Result:
             "reach_p99_seconds": p99,
             "reach_max_seconds": worst,
         }
+
+
+def verdict_of(violations: Sequence[Violation]) -> str:
+    """Whether all rules held, for people.
+
+    >>> verdict_of([]), verdict_of([Violation("lost", 1, 0.0)])
+    ('every rule held', '1 violated')
+    """
+    return f"{len(violations)} violated" if violations else "every rule held"
 
 
 def percentiles(delays: Sequence[float]) -> tuple[float, float, float]:

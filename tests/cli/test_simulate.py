@@ -28,8 +28,8 @@ def test_a_run_is_a_table_for_people() -> None:
 
     assert done.exit_code == 0
     lines = done.output.splitlines()
-    assert lines[0].startswith("scenario     converge, 20 nodes, 3 min")
-    assert {line.index(line.split("  ")[-1].strip()) for line in lines[:3]} == {13}
+    assert lines[0].startswith("scenario   converge, 20 nodes, 3 min")
+    assert {line.index(line.split("  ")[-1].strip()) for line in lines[:3]} == {11}
 
 
 def test_an_unknown_scenario_is_wrong_usage_and_lists_the_known() -> None:
@@ -72,7 +72,7 @@ def test_the_help_has_the_range_of_nodes_and_how_long_each_scenario_takes() -> N
 def test_one_change_is_one_change(changes: str, told: str) -> None:
     done = CliRunner().invoke(main, [*SMALL, "--changes-per-hour", changes])
 
-    assert f"load         {told} hour of each node" in done.output
+    assert f"load       {told} hour of each node" in done.output
 
 
 def test_a_broken_rule_ends_with_status_1_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +81,23 @@ def test_a_broken_rule_ends_with_status_1_and_says_which(monkeypatch: pytest.Mon
 
     assert done.exit_code == 1
     assert "violated: a forged or outdated record is held (seed 1, at" in done.output
+
+
+def test_a_run_says_whether_every_rule_held_and_what_is_no_loss() -> None:
+    cut = ["simulate", "partition-heal", "--nodes", "16", "--changes-per-hour", "4"]
+    done = CliRunner().invoke(main, [*cut, "--minutes", "20"])
+
+    assert "rules      every rule held" in done.output
+    assert "lost       0 records" in done.output
+    assert "% of deliveries made; else a newer record came first" in done.output
+
+
+def test_a_run_without_records_says_so() -> None:
+    done = CliRunner().invoke(main, ["simulate", "converge", "--nodes", "8", "--model", "arrays"])
+
+    assert done.exit_code == 0
+    assert "no record was made in 0.5 min: take more nodes, minutes or changes" in done.output
+    assert "p50" not in done.output
 
 
 def test_a_simulated_ledger_is_told_alike() -> None:
@@ -92,6 +109,7 @@ def test_a_simulated_ledger_is_told_alike() -> None:
     assert (result["scenario"], result["seed"], result["seeds"]) == ("ledger", 3, 2)
     assert result["witnesses"] == {"1": 1, "10": 1}
     assert result["violations"] == []
+    assert "rules       every rule held" in shown.output
     assert shown.output.splitlines()[1].split()[:5] == ["runs", "1", "of", "4", "witnesses;"]
 
 

@@ -5,6 +5,7 @@ import pytest
 from p2pgrid.errors import BadInput
 from p2pgrid.simulation.result import Result
 from p2pgrid.simulation.scenarios import SCENARIOS, simulate
+from p2pgrid.simulation.world import World
 
 SMALL = {
     "converge": (60, 5.0),
@@ -49,6 +50,26 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert first.digest == again.digest
     assert first.reach_seconds == again.reach_seconds
     assert first.digest != other.digest
+
+
+def test_roots_are_said_to_be_equal_only_when_they_were_seen_to_be() -> None:
+    result = run("flood", 1)
+
+    assert all(share < 1.0 for _, share in result.series)
+    assert result.roots_equal_seconds is None
+    assert result.attacks_go_on
+    assert result.agreement.startswith("never all equal")
+
+
+def test_attackers_that_do_not_publish_are_no_excuse_for_roots_that_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(World, "agreement", lambda _: 0.9)
+    broken, excused = run("converge", 1), run("flood", 1)
+
+    assert [one.rule for one in broken.violations] == ["roots are not equal in the end"]
+    assert broken.agreement == "never all equal"
+    assert excused.violations == ()
 
 
 def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
