@@ -11,6 +11,7 @@ from p2pgrid.gridproxy.answers import Json
 from p2pgrid.gridproxy.features import names_of
 from p2pgrid.gridproxy.gpus import read_gpu
 from p2pgrid.gridproxy.numbers import number_of
+from p2pgrid.limits.gridproxy import GPUS_OF_A_ROW_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.node import (
     LATITUDE_SPAN_MICRODEGREES,
@@ -38,13 +39,14 @@ class NodeFacts:
 
 def node_document(facts: NodeFacts) -> dict[str, Json]:
     """A row of `/nodes`."""
-    resources = _resources(facts.view)
-    return {**_plain(facts), **resources}
+    shown = gpu_documents(facts, most=GPUS_OF_A_ROW_MAX)
+    return {**_plain(facts), **_resources(facts.view), "gpus": shown}
 
 
 def nested_document(facts: NodeFacts) -> dict[str, Json]:
     """What `/nodes/{id}` says: resources are a level deeper, for older clients."""
-    return {**_plain(facts), "capacity": _resources(facts.view)}
+    resources = _resources(facts.view)
+    return {**_plain(facts), "capacity": resources, "gpus": gpu_documents(facts)}
 
 
 def status_document(node: NodeView) -> dict[str, Json]:
@@ -66,8 +68,8 @@ def statistics_document(node: NodeView) -> dict[str, Json]:
     }
 
 
-def gpu_documents(facts: NodeFacts) -> list[dict[str, Json]]:
-    """What `/nodes/{id}/gpu` says."""
+def gpu_documents(facts: NodeFacts, *, most: int | None = None) -> list[dict[str, Json]]:
+    """What `/nodes/{id}/gpu` says; only of the first ones when there is a limit."""
     return [
         {
             "id": gpu.identity,
@@ -76,7 +78,7 @@ def gpu_documents(facts: NodeFacts) -> list[dict[str, Json]]:
             "contract": 0,
             "updated_at": facts.heard_ms // SECOND_MS,
         }
-        for gpu in map(read_gpu, facts.view.hardware.gpus)
+        for gpu in map(read_gpu, facts.view.hardware.gpus[:most])
     ]
 
 
@@ -115,7 +117,6 @@ def _plain(facts: NodeFacts) -> dict[str, Json]:
         "healthy": bool(node.features) and not (node.is_contradicted or node.is_farm_contradicted),
         "dmi": _dmi(node),
         "speed": {"upload": None, "download": None},
-        "gpus": gpu_documents(facts),
         "price_usd": facts.price_usd,
         "farm_free_ips": facts.farm_ranges,
         "features": names_of(node.features),

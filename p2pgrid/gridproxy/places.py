@@ -5,9 +5,12 @@ whoever has asked for too much waits until that is paid off.
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from p2pgrid.limits.gridproxy import (
+    HTTP_BODY_BYTES_MAX,
     HTTP_BURST_MS,
     HTTP_CONNECTIONS_MAX,
     HTTP_CONNECTIONS_PER_SITE_MAX,
@@ -16,6 +19,8 @@ from p2pgrid.limits.gridproxy import (
     HTTP_SITE_BURST_MS,
     HTTP_SITE_MS_PER_SECOND,
     HTTP_SITES_REMEMBERED_MAX,
+    HTTP_SMALL_BYTES,
+    HTTP_WAITING_BYTES_MAX,
 )
 
 
@@ -59,6 +64,32 @@ class Places:
         if len(self._sites) <= HTTP_CONNECTIONS_MAX:
             return None
         return next(iter(self._idle)) if self._idle else next(reversed(self._sites))
+
+
+class Waiting:
+    """Bytes of answers that clients have not taken yet, by site."""
+
+    def __init__(self) -> None:
+        self._sites = Counter[str]()
+        self._all = 0
+
+    def has_room(self, site: str, size_bytes: int) -> bool:
+        """Whether an answer of such a size may wait, too; a small one always may."""
+        return size_bytes <= HTTP_SMALL_BYTES or (
+            self._sites[site] + size_bytes <= HTTP_BODY_BYTES_MAX
+            and self._all + size_bytes <= HTTP_WAITING_BYTES_MAX
+        )
+
+    @contextmanager
+    def hold(self, site: str, size_bytes: int) -> Iterator[None]:
+        """Count an answer as long as it waits."""
+        self._sites[site] += size_bytes
+        self._all += size_bytes
+        try:
+            yield
+        finally:
+            self._all -= size_bytes
+            self._sites -= Counter({site: size_bytes})
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -31,17 +31,21 @@ from p2pgrid.gridproxy.answers import Answer, error_answer
 from p2pgrid.gridproxy.ledger_lists import ContractTable, LedgerFacts, LedgerLists, all_twins
 from p2pgrid.gridproxy.nodes import NodeLists
 from p2pgrid.gridproxy.numbers import id_column
-from p2pgrid.gridproxy.places import Budgets, Places
+from p2pgrid.gridproxy.places import Budgets, Places, Waiting
 from p2pgrid.gridproxy.routes import Grid, answer, needs_ledger
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.limits.explorer import COLUMNS_SLICE
 from p2pgrid.limits.gridproxy import (
     HTTP_BACKLOG,
+    HTTP_BODY_BYTES_MAX,
+    HTTP_FULL_SECONDS,
     HTTP_HEAD_BYTES_MAX,
     HTTP_HEAD_SECONDS_MAX,
+    HTTP_KERNEL_BYTES,
     HTTP_READ_BYTES,
     HTTP_REFUSED_SECONDS,
     HTTP_SEND_SECONDS_MAX,
+    HTTP_SMALL_BYTES,
     LEDGER_FRESH_MS,
     LEDGER_SLICE,
     PREFLIGHT_SECONDS,
@@ -99,6 +103,7 @@ def listen_on(host: str, port: int) -> socket.socket:
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, HTTP_KERNEL_BYTES)
         listening.bind((host, port))
         listening.listen(HTTP_BACKLOG)
     except OSError as error:
@@ -134,6 +139,15 @@ def _parser() -> h11.Connection:
     return h11.Connection(h11.SERVER, max_incomplete_event_size=HTTP_HEAD_BYTES_MAX)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer as it is sent: its document may be many times as large."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 @dataclass(slots=True)
 class _Client:
     """One connection."""
@@ -157,6 +171,9 @@ class GridProxyService:
         self._twins = id_column([])
         self._ledger_ms: TimestampMs | None = None
         self._refreshing = trio.Lock()
+        self._waiting = Waiting()
+        self._making = trio.Lock()
+        """Held while an answer is made: others have their turns between two answers."""
 
     async def run(self, *, task_status: Starting = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled."""
@@ -195,11 +212,7 @@ class GridProxyService:
         try:
             while (request := await _next_request(client)) is not None:
                 self._places.work(client.number)
-                told = await self._answer(client, request, budgets)
-                if told.status == _TOO_MUCH:
-                    self._places.rest(client.number)  # who waits makes place for who comes
-                    await trio.sleep(HTTP_REFUSED_SECONDS)
-                await _send(client, request, told)
+                await self._exchange(client, request, budgets)
                 if not _has_ended(client.parser):
                     return
                 client.parser.start_next_cycle()
@@ -211,15 +224,32 @@ class GridProxyService:
         except Exception:
             log.exception("a client of the REST interface was cut off")
 
-    async def _answer(self, client: _Client, request: h11.Request, budgets: Budgets) -> Answer:
+    async def _exchange(self, client: _Client, request: h11.Request, budgets: Budgets) -> None:
+        """Answer one request. Nothing of the answer is held when it is sent."""
+        async with self._making:  # a budget is looked at when those before have been charged
+            told = await self._answer(client, request, budgets)
+            if not self._waiting.has_room(client.site, len(told.body)):
+                after = {"retry-after": str(HTTP_FULL_SECONDS)}
+                told = _told(error_answer(503, "too many answers wait to be taken", after))
+        if told.status == _TOO_MUCH:
+            self._places.rest(client.number)  # who waits makes place for who comes
+            await trio.sleep(HTTP_REFUSED_SECONDS)
+        if request.method == b"HEAD":
+            await _send(client, told, with_body=False)
+            return
+        with self._waiting.hold(client.site, len(told.body)):
+            await _send(client, told)
+
+    async def _answer(self, client: _Client, request: h11.Request, budgets: Budgets) -> _Told:
         if request.method == b"OPTIONS":
-            return Answer(None, _NO_CONTENT, _PREFLIGHT)
+            return _Told(_NO_CONTENT, _PREFLIGHT, b"")
         if request.method not in _GETS:
-            return error_answer(405, "this interface is for reading only", {"allow": _ALLOWED})
+            allow = {"allow": _ALLOWED, "connection": "close"}  # its body is not read
+            return _told(error_answer(405, "this interface is for reading only", allow))
         wait_seconds = budgets.wait_seconds(client.site, trio.current_time())
         if wait_seconds:
             after = {"retry-after": str(int(wait_seconds) + 1)}
-            return error_answer(_TOO_MUCH, "too much was asked for; ask again later", after)
+            return _told(error_answer(_TOO_MUCH, "too much was asked for; ask again later", after))
         path, _, query = request.target.decode("ascii", "replace").partition("?")
         is_behind = True  # after a start by the whole grid
         while is_behind:
@@ -229,10 +259,10 @@ class GridProxyService:
             await self._refresh_ledger()
         started = time.thread_time()
         try:
-            return answer(self._grid(), path, query, self._facts.random)
+            return _told(answer(self._grid(), path, query, self._facts.random))
         except Exception:
             log.exception("a question to the REST interface failed")
-            return error_answer(500, "the node failed on this; its log says how")
+            return _told(error_answer(500, "the node failed on this; its log says how"))
         finally:
             budgets.charge(client.site, SECOND_MS * (time.thread_time() - started))
 
@@ -281,22 +311,33 @@ def _has_ended(parser: h11.Connection) -> bool:
     return is_whole and parser.our_state is h11.DONE
 
 
-async def _send(client: _Client, request: h11.Request, told: Answer) -> None:
+def _told(made: Answer) -> _Told:
+    """An answer as bytes, if they are not too many."""
+    body = made.body()
+    if len(body) > HTTP_BODY_BYTES_MAX:
+        return _told(error_answer(400, "this page is too large; ask for a smaller size"))
+    return _Told(made.status, made.headers, body)
+
+
+async def _send(client: _Client, told: _Told, *, with_body: bool = True) -> None:
     """Send an answer. Raises TooSlowError when nobody takes it."""
     headers = {**_FOR_EVERY_ORIGIN, **told.headers}
-    body = b"" if told.status == _NO_CONTENT else told.body()
-    if body:
-        headers |= {"content-type": "application/json", "content-length": str(len(body))}
+    if told.body:
+        headers |= {"content-type": "application/json", "content-length": str(len(told.body))}
     parts: list[h11.Event] = [h11.Response(status_code=told.status, headers=[*headers.items()])]
-    if body and request.method != b"HEAD":
-        parts.append(h11.Data(data=body))
+    if told.body and with_body:
+        parts.append(h11.Data(data=told.body))
     await _send_parts(client, [*parts, h11.EndOfMessage()])
 
 
 async def _send_parts(client: _Client, parts: list[h11.Event]) -> None:
-    data = b"".join(client.parser.send(part) or b"" for part in parts)
+    """Together only if they are small: it is one more copy."""
+    pieces = [client.parser.send(part) or b"" for part in parts]
+    if sum(map(len, pieces)) <= HTTP_SMALL_BYTES:
+        pieces = [b"".join(pieces)]
     with trio.fail_after(HTTP_SEND_SECONDS_MAX):
-        await client.stream.send_all(data)
+        for piece in pieces:
+            await client.stream.send_all(piece)
 
 
 async def _refuse(client: _Client, status: int) -> None:

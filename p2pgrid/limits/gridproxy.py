@@ -1,12 +1,16 @@
 """Limits of the REST interface: who asks is a stranger, and his questions cost us CPU."""
 
-from p2pgrid.units import KIB
+from p2pgrid.units import KIB, MIB
 
 PAGE_ROWS = 50
 """Rows of a page unless more are asked for, as gridproxy has it."""
 
 PAGE_ROWS_MAX = 500
 """Rows of one page: a row costs 0.1 ms, and nobody else has a turn meanwhile."""
+
+GPUS_OF_A_ROW_MAX = 8
+"""GPUs that a row of a list shows, as many as a large machine has; a node may announce more, at no
+cost to it. Its own page shows all."""
 
 PAGES_MAX = 10**9
 """The number of a page, so that counting rows stays far within 64 bits."""
@@ -46,6 +50,22 @@ HTTP_HEAD_SECONDS_MAX = 15.0
 
 HTTP_SEND_SECONDS_MAX = 20.0
 """For the client to take an answer: 500 rows over 1 Mbit/s take 8 s."""
+
+HTTP_BODY_BYTES_MAX = 6 * MIB
+"""One answer: 500 rows of nodes with the longest texts are less. Also what may wait until one
+address takes it: who does not read would have us hold a page for each of his connections."""
+
+HTTP_WAITING_BYTES_MAX = 30 * MIB
+"""The same of all addresses together."""
+
+HTTP_SMALL_BYTES = 16 * KIB
+"""An answer that is sent whatever waits, so that who is refused hears so: 2 MiB with all places."""
+
+HTTP_KERNEL_BYTES = 256 * KIB
+"""What the kernel holds of a connection's answers, or it would take 4 MiB: 20 Mbit/s at 100 ms."""
+
+HTTP_FULL_SECONDS = 5
+"""When to ask again for what has no room to wait in; by then, most have taken their answers."""
 
 HTTP_READ_BYTES = 16 * KIB
 """Taken from a connection at once."""

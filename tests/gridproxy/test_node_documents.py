@@ -1,11 +1,14 @@
 """A node is shown with the names and units of gridproxy, and nothing is invented."""
 
+from dataclasses import replace
 from typing import Any
 
 from p2pgrid.gridproxy.numbers import number_of
+from p2pgrid.limits.gridproxy import GPUS_OF_A_ROW_MAX, HTTP_BODY_BYTES_MAX, PAGE_ROWS_MAX
+from p2pgrid.model.node import Feature, Hardware, Location
 from p2pgrid.units import GIB
-from tests.explorer.grid import NOW, announced, node_of
-from tests.gridproxy.world import World, farm_of, world
+from tests.explorer.grid import NOW, TOTAL, announced, node_of
+from tests.gridproxy.world import World, farm_of, view_of, world
 
 FIELDS = (
     "id", "nodeId", "farmId", "farmName", "twinId", "country", "gridVersion", "city", "uptime",
@@ -100,3 +103,23 @@ def test_parts_of_a_node_have_paths_of_their_own() -> None:
                              "ipv4u": 0}  # fmt: skip
     assert told["system"]["mru"] == 4 * GIB
     assert grid.ask(f"/nodes/{node_of(6).hex()}/status").document == {"status": "down"}
+
+
+def test_a_page_of_the_longest_texts_may_be_sent() -> None:
+    """Anybody may invent nodes, and 64 GPUs for each of them."""
+    longest = "é" * 64
+    hardware = Hardware(
+        board=longest, cpu_model=longest, gpus=(longest,) * 64, secure_boot=None, virtualized=None
+    )
+    place = Location(
+        country=longest, city=longest, latitude_microdegrees=1, longitude_microdegrees=1
+    )
+    said = announced(
+        1, hardware=hardware, total=replace(TOTAL, gpus=64), location=place, features=tuple(Feature)
+    )
+    grid = World(view_of([said]))
+    shown = row(grid, 1)
+    assert (shown["num_gpu"], len(shown["gpus"])) == (64, GPUS_OF_A_ROW_MAX)
+    assert len(grid.ask("/nodes").body()) * PAGE_ROWS_MAX < HTTP_BODY_BYTES_MAX
+    own = f"/nodes/{node_of(1).hex()}"
+    assert len(grid.ask(own).document["gpus"]) == len(grid.ask(f"{own}/gpu").document) == 64

@@ -1,7 +1,10 @@
 """Strangers have a bounded part of connections and CPU, and nobody keeps others out for long."""
 
-from p2pgrid.gridproxy.places import Budgets, Places
+from contextlib import ExitStack
+
+from p2pgrid.gridproxy.places import Budgets, Places, Waiting
 from p2pgrid.limits.gridproxy import (
+    HTTP_BODY_BYTES_MAX,
     HTTP_BURST_MS,
     HTTP_CONNECTIONS_MAX,
     HTTP_CONNECTIONS_PER_SITE_MAX,
@@ -9,6 +12,8 @@ from p2pgrid.limits.gridproxy import (
     HTTP_SITE_BURST_MS,
     HTTP_SITE_MS_PER_SECOND,
     HTTP_SITES_REMEMBERED_MAX,
+    HTTP_SMALL_BYTES,
+    HTTP_WAITING_BYTES_MAX,
 )
 
 
@@ -79,3 +84,23 @@ def test_sites_are_forgotten_in_the_end() -> None:
     for number in range(HTTP_SITES_REMEMBERED_MAX + 50):
         budgets.wait_seconds(str(number), 0.0)
     assert len(budgets._sites) == HTTP_SITES_REMEMBERED_MAX
+
+
+def test_a_site_has_one_of_the_largest_answers_waiting_and_others_have_theirs() -> None:
+    waiting = Waiting()
+    with waiting.hold("a", HTTP_BODY_BYTES_MAX):
+        assert not waiting.has_room("a", HTTP_SMALL_BYTES + 1)
+        assert waiting.has_room("a", HTTP_SMALL_BYTES), "who is refused hears so"
+        assert waiting.has_room("b", HTTP_BODY_BYTES_MAX)
+    assert waiting.has_room("a", HTTP_BODY_BYTES_MAX)
+    assert not waiting._sites, "who has nothing waiting is forgotten"
+
+
+def test_what_waits_for_all_sites_together_is_bounded() -> None:
+    waiting, sites = Waiting(), HTTP_WAITING_BYTES_MAX // HTTP_BODY_BYTES_MAX
+    with ExitStack() as held:
+        for number in range(sites):
+            assert waiting.has_room(str(number), HTTP_BODY_BYTES_MAX)
+            held.enter_context(waiting.hold(str(number), HTTP_BODY_BYTES_MAX))
+        assert not waiting.has_room("new", HTTP_SMALL_BYTES + 1)
+    assert waiting.has_room("new", HTTP_BODY_BYTES_MAX)
