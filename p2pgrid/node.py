@@ -50,6 +50,7 @@ from p2pgrid.node_parts import (
     Membership,
     PulledImages,
     Station,
+    background,
     chunks_of_flist,
     image_share,
     recheck_at_changes,
@@ -107,18 +108,24 @@ async def _main(config: Config, grid: Path | None) -> None:
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
     ):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_at_signal, signals, nursery.cancel_scope)
+            stops: list[Callable[[], None]] = [nursery.cancel_scope.cancel]
+            nursery.start_soon(_stop_at_signal, signals, stops)
             async with open_node(config, grid) as services:
                 keep_all()
                 what = f"node {short(services.node)} of grid {services.genesis.name}"
                 log.info("%s is up; control socket %s", what, config.data / SOCKET_NAME)
-                await trio.sleep_forever()
+                told = trio.Event()
+                stops.append(told.set)
+                await told.wait()
+            nursery.cancel_scope.cancel()
 
 
-async def _stop_at_signal(signals: AsyncIterable[int], scope: trio.CancelScope) -> None:
+async def _stop_at_signal(signals: AsyncIterable[int], stops: list[Callable[[], None]]) -> None:
+    """A node that is up takes its leave at the first signal; the next one ends it at once."""
     async for number in signals:
         log.info("stopping: %s", signal.Signals(number).name)
-        scope.cancel()
+        stops[-1]()
+        del stops[1:]
 
 
 @asynccontextmanager
@@ -143,30 +150,21 @@ async def open_node(config: Config, grid: Path | None = None) -> AsyncGenerator[
         opening = _Opening(config, key, genesis, parts, network, state)
         services = await (opening.open_light() if config.light else opening.open_full())
         discovery = opening.discovery
-        if isinstance(services.explorer.service, ExplorerService):
+        explorer = services.explorer.service
+        if isinstance(explorer, ExplorerService):
             witnesses = tuple(witness for witness, _ in genesis.witnesses)
             opening.runs.append(
-                Introductions(
-                    network, services.explorer.service, discovery, witnesses, SystemRandom()
-                ).run
+                Introductions(network, explorer, discovery, witnesses, SystemRandom()).run
             )
-        nursery = await parts.enter_async_context(_tasks())
+        nursery = await parts.enter_async_context(background())
         for run in (*opening.runs, discovery.run):
             nursery.start_soon(run)
         if config.explorer_http is not None:
             await nursery.start(serve_gridproxy, services, config.explorer_http)
         await nursery.start(serve_control, services)
         yield services
-
-
-@asynccontextmanager
-async def _tasks() -> AsyncGenerator[trio.Nursery]:
-    """Background tasks; entered last, so that they end before what they use is closed."""
-    async with trio.open_nursery() as nursery:
-        try:
-            yield nursery
-        finally:
-            nursery.cancel_scope.cancel()
+        if isinstance(explorer, ExplorerService):  # not after an error, nor when cancelled
+            await explorer.leave()
 
 
 def _join_grid(data: Path, grid: Path | None) -> Genesis:

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -386,3 +387,13 @@ def _log(flist: FlistId, progress: Progress) -> None:
         "flist %s: %s %d of %d bytes",
         short(flist), progress.phase, progress.done_bytes, progress.total_bytes,
     )  # fmt: skip
+
+
+@asynccontextmanager
+async def background() -> AsyncGenerator[trio.Nursery]:
+    """Background tasks; entered last, so that they end before what they use is closed."""
+    async with trio.open_nursery() as nursery:
+        try:
+            yield nursery
+        finally:
+            nursery.cancel_scope.cancel()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -191,9 +192,10 @@ def test_the_first_of_nested_errors_is_told() -> None:
 
 
 @contextmanager
-def running(data: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A light peer as a process, up and answering; killed at the end if it still runs."""
-    words = ["node", "run", "--light", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]
+def running(data: Path, *more: str, is_light: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+    """A peer as a process, up and answering; killed at the end if it still runs."""
+    words = ["node", "run", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", *more]
+    words += ["--light"] if is_light else []
     process = subprocess.Popen(
         [sys.executable, "-m", "p2pgrid", "--data", str(data), *words], stderr=subprocess.PIPE
     )
@@ -241,6 +243,32 @@ def refusal_beside(data: Path) -> GridError:
         run_node(light(data), None)
     assert (data / "control.sock").is_socket()
     return caught.value
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3 * START_SECONDS_MAX)
+def test_a_node_that_is_stopped_is_down_with_others_until_it_starts_again(
+    data: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    write_genesis(other / GENESIS_NAME, grid_named("ours"))
+    with running(data, is_light=False):
+        (address, *_) = NodeClient(data).get("/status")["addresses"]
+        with running(other, "--peer", address, is_light=False) as stopped:
+            identity = NodeClient(other).get("/status")["node"]
+            wait_until("it is up", partial(shows, data, identity, "up"), seconds_max=30)
+            stopped.send_signal(signal.SIGTERM)
+            assert stopped.wait(STOP_SECONDS_MAX) == 0
+        wait_until("it is down", partial(shows, data, identity, "down"), seconds_max=5)
+        with running(other, "--peer", address, is_light=False):
+            wait_until("it is up again", partial(shows, data, identity, "up"), seconds_max=30)
+
+
+def shows(data: Path, node: str, status: str) -> bool:
+    """Whether a node sees another so."""
+    found = NodeClient(data).get("/nodes")["nodes"]
+    return [one["status"] for one in found if one["node"] == node] == [status]
 
 
 @pytest.mark.slow

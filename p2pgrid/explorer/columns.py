@@ -32,7 +32,7 @@ _ID = f"S{ID_BYTES}"
 _PLACE = {"country": np.int32, "city": np.int32}
 _NODE_COLUMNS = {
     "is_there": np.bool_, "node": _ID, "time_ms": np.int64, "is_standby": np.bool_,
-    "update_ms": np.int64, "price_permille": np.int64, "boot_ms": np.int64,
+    "is_gone": np.bool_, "update_ms": np.int64, "price_permille": np.int64, "boot_ms": np.int64,
     "features": np.int64, "gpu_names": np.int32, "farm": np.int32, "is_member": np.bool_,
     "secure_boot": np.bool_, "bare_metal": np.bool_, "has_ipv6": np.bool_,
     "has_public_ipv4": np.bool_, "has_public_ipv6": np.bool_, "is_contradicted": np.bool_,
@@ -218,10 +218,11 @@ class NodeColumns:
         self._said[row] = said
         self.nodes.put(
             row,
-            is_there=said.status is not NodeStatus.GONE,
+            is_there=True,
             node=said.node,
             time_ms=said.time_ms,
             is_standby=said.status is NodeStatus.STANDBY,
+            is_gone=said.status is NodeStatus.GONE,
             price_permille=said.price_permille,
             boot_ms=said.boot_ms,
             features=bits_of(said.features),

@@ -77,6 +77,6 @@ def farm_view(said: FarmRecord, members: FarmMembers | None, looker: Looker) -> 
 
 
 def _presence(said: NodeStatus, age_ms: int) -> Presence:
-    if age_ms > NODE_FRESH_MS:
+    if age_ms > NODE_FRESH_MS or said is NodeStatus.GONE:
         return Presence.DOWN
     return Presence.STANDBY if said is NodeStatus.STANDBY else Presence.UP

@@ -89,7 +89,7 @@ class Rows:
         return self.bools("has_public_ipv4") | self.bools("has_public_ipv6")
 
     def alive(self) -> Bools:
-        """Whether it is known now: announced, within its lease, and not gone."""
+        """Whether it is known now: announced, and within its lease."""
         return self.bools("is_there") & (self.ints("time_ms") + NODE_LEASE_MS >= self.now_ms)
 
     def has_update(self) -> Bools:
@@ -120,7 +120,8 @@ class Rows:
     def presence(self) -> Ints:
         """Its `Presence`, as a number."""
         said = np.where(self.bools("is_standby"), int(Presence.STANDBY), int(Presence.UP))
-        presence: Ints = np.where(self.age_ms() > NODE_FRESH_MS, int(Presence.DOWN), said)
+        is_down = self.bools("is_gone") | (self.age_ms() > NODE_FRESH_MS)
+        presence: Ints = np.where(is_down, int(Presence.DOWN), said)
         return presence
 
     def is_confirmed(self) -> Bools:

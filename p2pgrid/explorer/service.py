@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Protocol, TypeVar
@@ -47,6 +48,8 @@ from p2pgrid.limits.explorer import (
     ANNOUNCE_CHECK_SECONDS,
     COLUMNS_SLICE,
     EXPIRY_SECONDS,
+    GOODBYE_SECONDS_MAX,
+    GOODBYE_TRAVEL_SECONDS,
     PULL_BACK_OFF_MS_MIN,
     PULL_PAUSE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MIN,
@@ -58,6 +61,7 @@ from p2pgrid.limits.explorer import (
 )
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId, short
+from p2pgrid.model.node import NodeStatus
 from p2pgrid.net.catching_up import CatchingUp, Tempo
 from p2pgrid.net.network import Method, Network, Topic, Verdict
 from p2pgrid.store.store import Store
@@ -120,6 +124,8 @@ class ExplorerService:
         )
         self._proofs = ProofExchange(network, self.view.contradictions, self._judge_proof, random)
         self._recheck = trio.Event()
+        self._is_leaving = False
+        self._left = trio.Event()
         self._heard_ms: TimestampMs | None = None
         """When something new was heard last."""
 
@@ -146,7 +152,7 @@ class ExplorerService:
         return self.view.page(wanted, cut, now_ms=self._now_ms(), round_trips=near)
 
     def node(self, node: NodeId) -> NodeView | None:
-        """One node, if it is known and has not said goodbye."""
+        """One node, if it is known."""
         near = self._network.round_trips_us()
         return self.view.node(node, now_ms=self._now_ms(), round_trips=near)
 
@@ -200,9 +206,9 @@ class ExplorerService:
         return signed
 
     async def announce(self, key: SigningKey, source: Announced) -> None:
-        """Keep the grid informed about this node, until cancelled."""
+        """Keep the grid informed about this node, until cancelled or after `leave`."""
         announcer = Announcer()
-        while True:
+        while not self._is_leaving:
             self._recheck = trio.Event()  # before looking, so that no change is missed
             facts, load = source.facts(), source.load()
             due = announcer.due(facts, load, self._now_ms())
@@ -215,6 +221,21 @@ class ExplorerService:
                 log.warning("this node cannot announce itself: %s", error)
             with trio.move_on_after(ANNOUNCE_CHECK_SECONDS):
                 await self._recheck.wait()
+        gone = replace(source.facts(), status=NodeStatus.GONE)
+        try:
+            await self.publish_next(key, partial(announcement_of, gone))
+        except (Refused, StoreFailed) as error:
+            log.warning("this node cannot say that it goes: %s", error)
+        self._left.set()
+
+    async def leave(self) -> None:
+        """Have `announce` say that this node goes; ends soon, also when that fails."""
+        self._is_leaving = True
+        self._recheck.set()
+        with trio.move_on_after(GOODBYE_SECONDS_MAX):
+            await self._left.wait()
+            if self._network.peers():
+                await trio.sleep(GOODBYE_TRAVEL_SECONDS)
 
     def recheck(self) -> None:
         """Say that a reservation began or ended, so that the grid hears of it now."""

@@ -284,7 +284,7 @@ class View:
         now_ms: TimestampMs,
         sort: NodeSort = NodeSort.PRICE,
     ) -> tuple[NodeView, ...]:
-        """The nodes that match, in order; those that said goodbye are left out."""
+        """The nodes that match, in order; those that said goodbye are down."""
         return self.page(wanted, Cut(sort), now_ms=now_ms).rows
 
     def page(
@@ -312,9 +312,9 @@ class View:
     def node(
         self, node: NodeId, *, now_ms: TimestampMs, round_trips: RoundTrips = NOBODY_NEAR
     ) -> NodeView | None:
-        """One node, if it is known and has not said goodbye."""
+        """One node, if it is known."""
         signed = self._one(NodeAnnouncement, node, now_ms)
-        if signed is None or signed.record.status is NodeStatus.GONE:
+        if signed is None:
             return None
         farm = signed.record.farm
         return node_view(

@@ -29,6 +29,12 @@ CAPACITY_CHANGE_PERCENT = 5
 ANNOUNCE_CHECK_SECONDS = 5.0
 """How often a node looks whether what it says of itself is still true."""
 
+GOODBYE_SECONDS_MAX = 2.0
+"""A node that stops tries for so long to say so; others see without it that it is silent."""
+
+GOODBYE_TRAVEL_SECONDS = 0.5
+"""What was published is written to connected peers within this time; then connections close."""
+
 EXPLORER_RECORD_BYTES_MAX = 4 * KIB
 """A record of the explorer; a full node announcement takes about 600 bytes."""
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from p2pgrid.crdt.register import register_key
 from p2pgrid.explorer.admission import Admission, Refusal
-from p2pgrid.explorer.query import Presence
+from p2pgrid.explorer.query import NodeFilter, Presence
 from p2pgrid.explorer.records import QUOTAS, ExplorerRecord, memory_bytes_of, verify_record
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.explorer import (
@@ -197,14 +197,19 @@ def test_presence(status: NodeStatus, age_ms: int, expected: Presence) -> None:
     assert (row.status, row.age_ms) == (expected, age_ms)
 
 
-def test_a_node_that_says_goodbye_disappears_and_serves_nothing() -> None:
+def test_a_node_that_says_goodbye_is_down_at_once_and_serves_nothing() -> None:
     flist = FlistId(bytes(32))
     view = view_of(announced(1), holdings(1, flist))
     assert view.holders(flist, now_ms=NOW) == (node_of(1),)
     view.accept(announced(1, sequence=1, status=NodeStatus.GONE), NOW)
-    assert view.nodes(now_ms=NOW) == ()
-    assert view.node(node_of(1), now_ms=NOW) is None
+    (row,) = view.nodes(now_ms=NOW)
+    assert (row.node, row.status) == (node_of(1), Presence.DOWN)
+    assert view.node(node_of(1), now_ms=NOW) == row
+    assert view.nodes(NodeFilter(statuses=(Presence.UP,)), now_ms=NOW) == ()
     assert view.holders(flist, now_ms=NOW) == ()
+    view.accept(announced(1, incarnation=2), NOW)
+    assert [one.status for one in view.nodes(now_ms=NOW)] == [Presence.UP]
+    assert view.holders(flist, now_ms=NOW) == (node_of(1),)
 
 
 def test_withdrawn_names_are_not_listed() -> None:

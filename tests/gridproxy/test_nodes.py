@@ -75,7 +75,8 @@ def test_a_node_is_found_by_its_number_and_by_its_id() -> None:
     for wanted in (number_of(node_of(2)), node_of(2).hex(), node_of(2).hex().upper()):
         assert grid.ask(f"/nodes/{wanted}").document["id"] == node_of(2).hex()
         assert grid.ask(f"/nodes/{wanted}/status").document == {"status": "up"}
-    for nothing in (1, node_of(8).hex(), "f" * 64):
+    assert grid.ask(f"/nodes/{node_of(8).hex()}/status").document == {"status": "down"}
+    for nothing in (1, node_of(9).hex(), "f" * 64):
         told = grid.ask(f"/nodes/{nothing}")
         assert (told.status, told.document) == (404, {"error": "there is no such node"})
     for nonsense in ("x", "-1", node_of(2).hex()[:12] + "zz", "1.0", "%00"):

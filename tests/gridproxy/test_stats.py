@@ -13,9 +13,9 @@ from tests.gridproxy.world import GHENT, NODES, World, view_of, world
 def test_all_nodes_are_summed_up() -> None:
     grid = world()
     assert grid.ask("/stats").document == {
-        "nodes": len(NODES), "farms": 3, "countries": 3, "totalCru": 48,
-        "totalSru": 6 * TOTAL.ssd_bytes, "totalMru": 6 * TOTAL.memory_bytes, "totalHru": 2**30,
-        "publicIps": 2, "accessNodes": 2, "gateways": 1, "twins": 12, "contracts": 5,
+        "nodes": len(NODES), "farms": 3, "countries": 3, "totalCru": 56,
+        "totalSru": 7 * TOTAL.ssd_bytes, "totalMru": 7 * TOTAL.memory_bytes, "totalHru": 2**30,
+        "publicIps": 2, "accessNodes": 2, "gateways": 1, "twins": 13, "contracts": 5,
         "nodesDistribution": {"Egypt": 2, "Belgium": 1, "Atlantis": 1}, "gpus": 2,
         "dedicatedNodes": 0, "workloads_number": 4,
     }  # fmt: skip
@@ -23,7 +23,7 @@ def test_all_nodes_are_summed_up() -> None:
 
 def test_only_nodes_of_a_status_are_summed_up() -> None:
     grid = world()
-    assert grid.ask("/stats", status="down,standby").document["nodes"] == 2
+    assert grid.ask("/stats", status="down,standby").document["nodes"] == 3
     assert grid.ask("/stats", status="standby").document["nodesDistribution"] == {}
     assert "status" in grid.refusal("/stats", status="sleepy")
     assert "no 'country'" in grid.refusal("/stats", country="Egypt")

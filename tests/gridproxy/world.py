@@ -69,7 +69,7 @@ SETTLED = RecordId(bytes(32))
 """The operation that settled what is settled."""
 
 RANGES = ("192.0.2.0/28", "2001:db8::/48")
-NODES = range(1, 8)
+NODES = range(1, 9)
 STRANGER = 7
 """Claims a farm that does not list it."""
 GATEWAY = 3
