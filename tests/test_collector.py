@@ -15,6 +15,7 @@ keep_all()
 assert gc.get_freeze_count() > 1000
 assert len(gc.get_objects()) < 1000
 assert gc.isenabled()
+assert gc.get_threshold()[0] > 10_000
 """
 
 

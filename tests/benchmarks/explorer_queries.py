@@ -16,6 +16,7 @@ import trio
 from nacl.bindings import crypto_sign_open
 from nacl.signing import SigningKey
 
+from p2pgrid.collector import keep_all
 from p2pgrid.explorer.archive import Archive
 from p2pgrid.explorer.query import NodeFilter, NodeSort, Presence
 from p2pgrid.explorer.records import ExplorerRecord, verify_record
@@ -113,6 +114,7 @@ async def _ingest() -> list[Measurement]:
     All in turns, batch by batch, since the machine is shared and its speed changes.
     """
     envelopes, bare = _signed_announcements()
+    keep_all()  # as a node that has started
     batched, single, checks = _Seconds(), _Seconds(), _Seconds()
     with TemporaryDirectory() as folder:
         async with (
