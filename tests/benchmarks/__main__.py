@@ -14,6 +14,7 @@ from types import ModuleType
 
 import click
 
+from p2pgrid.cli.parameters import Number
 from tests import benchmarks
 from tests.benchmarks.measurement import Measurement, json_line, table
 
@@ -59,12 +60,29 @@ def measurements(
         yield from module.measure(minutes) if is_timed and minutes else module.measure()
 
 
-@click.command()
+def told_of(known: Mapping[str, ModuleType]) -> str:
+    """What the groups measure, need and take, for the help: what they say of themselves."""
+    parts = ["\b\nGroups; without one, all of them:"]
+    for name, module in known.items():
+        lines = "".join(
+            f"\n    {line}" for line in (inspect.getdoc(module) or "").splitlines() if line
+        )
+        parts.append(f"\b\n  {name}{lines}")
+    for topic, others in _TOPICS.items():
+        means = [name for name in known if name.startswith(f"{topic}_") or name in others]
+        parts.append(f"\b\n  {topic}\n    {', '.join(means)}.")
+    return "\n\n".join(parts)
+
+
+@click.command(epilog=told_of(groups()), context_settings={"max_content_width": 110})
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.option("--minutes", type=float, help="How long what takes minutes goes on.")
+@click.option("--minutes", type=Number(3, 24 * 60), help="How long explorer_memory goes on; 10.")
 @click.argument("names", metavar="[GROUP]...", nargs=-1)
 def main(names: tuple[str, ...], *, as_json: bool, minutes: float | None) -> None:
-    """Measure p2pgrid against bare references of the same run."""
+    """Measure p2pgrid against bare references of the same run.
+
+    On stderr it says which group is under way.
+    """
     found = measurements(chosen_of(names, groups()), as_json=as_json, minutes=minutes)
     if not as_json:
         click.echo(table(found))

@@ -3,6 +3,7 @@
 A peer tells of 3,000 nodes, each once a minute. After the first two minutes, in which
 announcements and first updates came, the node holds all of them, and every further
 record takes the place of another. So the reference is the same process, early on.
+It takes ten minutes, or what --minutes says.
 """
 
 import subprocess

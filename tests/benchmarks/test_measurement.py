@@ -35,6 +35,22 @@ def test_an_unknown_group_is_a_usage_error_that_names_the_known_ones() -> None:
     assert "there are:" in result.output
 
 
+def test_the_help_names_every_group_and_what_it_needs() -> None:
+    shown = CliRunner().invoke(main, ["--help"]).output
+
+    assert {*groups(), "explorer"} <= set(shown.split())
+    assert "network namespaces, which needs root" in shown
+    assert "needs node and npm" in shown
+    assert "It takes ten minutes" in shown
+
+
+def test_minutes_are_a_number_that_ends() -> None:
+    assert all(
+        CliRunner().invoke(main, ["--minutes", minutes, "records"]).exit_code == 2
+        for minutes in ("nan", "inf", "-1")
+    )
+
+
 def test_a_topic_means_all_of_its_groups_and_each_once() -> None:
     known = groups()
 

@@ -1,6 +1,8 @@
 """`p2pgrid simulate` tells people and programs what it saw, and fails when a rule was broken."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -66,6 +68,17 @@ def test_the_help_has_the_range_of_nodes_and_how_long_each_scenario_takes() -> N
 
     assert "8 to 5000, of converge to 200000" in shown
     assert "partition-heal 60 Two halves" in shown
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2)])
+def test_the_script_tells_of_its_table(arguments: list[str], status: int) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "simulate"
+    done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == status
+    shown = done.stderr if status else done.stdout
+    assert "Usage: p2pgrid simulate" in shown
+    assert "scripts/simulate --table" in shown
 
 
 @pytest.mark.parametrize(("changes", "told"), [("1", "1 change an"), ("2", "2 changes an")])
