@@ -38,6 +38,7 @@ from p2pgrid.limits.explorer import COLUMNS_SLICE
 from p2pgrid.limits.gridproxy import (
     HTTP_BACKLOG,
     HTTP_BODY_BYTES_MAX,
+    HTTP_COST_MS_MIN,
     HTTP_FULL_SECONDS,
     HTTP_HEAD_BYTES_MAX,
     HTTP_HEAD_SECONDS_MAX,
@@ -241,15 +242,13 @@ class GridProxyService:
             await _send(client, told)
 
     async def _answer(self, client: _Client, request: h11.Request, budgets: Budgets) -> _Told:
-        if request.method == b"OPTIONS":
-            return _Told(_NO_CONTENT, _PREFLIGHT, b"")
-        if request.method not in _GETS:
-            allow = {"allow": _ALLOWED, "connection": "close"}  # its body is not read
-            return _told(error_answer(405, "this interface is for reading only", allow))
         wait_seconds = budgets.wait_seconds(client.site, trio.current_time())
         if wait_seconds:
             after = {"retry-after": str(int(wait_seconds) + 1)}
             return _told(error_answer(_TOO_MUCH, "too much was asked for; ask again later", after))
+        if request.method not in _GETS:
+            budgets.charge(client.site, HTTP_COST_MS_MIN)
+            return _not_a_get(request)
         path, _, query = request.target.decode("ascii", "replace").partition("?")
         is_behind = True  # after a start by the whole grid
         while is_behind:
@@ -317,6 +316,13 @@ def _told(made: Answer) -> _Told:
     if len(body) > HTTP_BODY_BYTES_MAX:
         return _told(error_answer(400, "this page is too large; ask for a smaller size"))
     return _Told(made.status, made.headers, body)
+
+
+def _not_a_get(request: h11.Request) -> _Told:
+    if request.method == b"OPTIONS":
+        return _Told(_NO_CONTENT, _PREFLIGHT, b"")
+    headers = {"allow": _ALLOWED, "connection": "close"}  # its body is not read
+    return _told(error_answer(405, "this interface is for reading only", headers))
 
 
 async def _send(client: _Client, told: _Told, *, with_body: bool = True) -> None:

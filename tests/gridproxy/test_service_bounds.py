@@ -9,6 +9,7 @@ import trio
 from p2pgrid.gridproxy import service
 from p2pgrid.gridproxy.answers import Answer
 from p2pgrid.gridproxy.places import Budgets
+from p2pgrid.limits.gridproxy import HTTP_COST_MS_MIN
 from p2pgrid.units import KIB
 from tests.gridproxy.test_service import SECONDS_MAX, SHORT_SECONDS, all_of, client, served
 
@@ -110,3 +111,14 @@ async def test_an_answer_has_its_size_and_no_more(monkeypatch: pytest.MonkeyPatc
         refused = await asking.get("/nodes")
         assert refused.status_code == 400
         assert "smaller size" in refused.json()["error"]
+
+
+async def test_what_is_no_question_costs_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise connections that ask without end for nothing take the whole CPU."""
+    monkeypatch.setattr(service, "HTTP_REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_SITE_MS_PER_SECOND", 0.001)
+    monkeypatch.setattr("p2pgrid.gridproxy.places.HTTP_SITE_BURST_MS", HTTP_COST_MS_MIN)
+    for method, status in {"OPTIONS": 204, "DELETE": 405}.items():
+        async with served() as port, client(port) as asking:
+            told = [(await asking.request(method, "/nodes")).status_code for _ in range(4)]
+            assert told == [status, status, 429, 429]
