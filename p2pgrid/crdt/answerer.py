@@ -19,6 +19,7 @@ from p2pgrid.crdt.messages import (
     CUT_BYTES,
     CUT_DIGEST_BYTES,
     NONCE_BYTES,
+    PAGE_CUTS_MAX,
     SHORT_BYTES,
     Below,
     Children,
@@ -63,7 +64,6 @@ from p2pgrid.units import SECOND_MS
 from p2pgrid.wire.codec import decode, encode
 
 _EPOCH_BITS = 32
-_PAGE_CUTS_MAX = RECONCILE_ANSWER_BYTES_MAX // CUT_BYTES
 _REQUEST_BYTES_MAX = RECONCILE_FETCH_IDS_MAX * CUT_BYTES + 4096
 
 
@@ -176,9 +176,9 @@ class Answerer:
             for identity in self._replica.ids.below(bytes((part >> 4, part & 15))):
                 if identity[:CUT_BYTES] > question.after:
                     found[identity[:CUT_BYTES]] = None
-            if len(found) > _PAGE_CUTS_MAX:
+            if len(found) > PAGE_CUTS_MAX:
                 break
-        page = list(found)[:_PAGE_CUTS_MAX]
+        page = list(found)[:PAGE_CUTS_MAX]
         return Cuts(b"".join(page), is_last=len(page) == len(found))
 
     # --- records ----------------------------------------------------------------------------------

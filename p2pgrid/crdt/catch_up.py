@@ -86,7 +86,7 @@ class CatchUp:
         self._random = random
         self._up: dict[bytes, None] = {}
         self._wanted: dict[bytes, None] = {}
-        """Peers to pull from next, in order."""
+        """Peers to pull from next, in order among those with as many `_turns`."""
         self._hinted_ms: dict[bytes, int] = {}
         """When connected peers become wanted that have what we did not take."""
         self._pulling: dict[bytes, bool] = {}
@@ -133,7 +133,7 @@ class CatchUp:
             del self._hinted_ms[peer]
             self._wanted[peer] = None
         begun = []
-        for peer in list(self._wanted):
+        for peer in sorted(self._wanted, key=self._turns):
             if sum(not is_random for is_random in self._pulling.values()) >= self._rhythm.at_once:
                 break
             if self._ready_ms(peer) <= now_ms and peer not in self._pulling:
@@ -219,6 +219,16 @@ class CatchUp:
         self._pulling[peer] = is_random
         self._remember(peer).begun_ms = now_ms
         return peer
+
+    def _turns(self, peer: bytes) -> int:
+        """The order of those that wait: who never had a turn, who had one, who failed least often.
+
+        So those that are slow on purpose, or have more without end, keep nobody else waiting.
+        """
+        known = self._known.get(peer)
+        if known is None or known.begun_ms is None:
+            return 0
+        return 1 + known.failures
 
     def _ready_ms(self, peer: bytes) -> int:
         known = self._known.get(peer)

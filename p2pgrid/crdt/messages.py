@@ -22,6 +22,9 @@ CUT_DIGEST_BYTES = 4
 SHORT_BYTES = 4
 """Of a short hash, the upper ones: enough to name an item among 100,000."""
 
+PAGE_CUTS_MAX = RECONCILE_ANSWER_BYTES_MAX // CUT_BYTES
+"""Cuts of a page that is full; every page but the last one is."""
+
 _ANSWER_BYTES_MAX = RECONCILE_ANSWER_BYTES_MAX + RECORD_BYTES_MAX + 4096
 """An answer may hold one record more than fits, and what is around them."""
 

@@ -35,7 +35,7 @@ from p2pgrid.crdt.messages import (
     require,
     split,
 )
-from p2pgrid.crdt.searches import Lacking, Ours, Search, begin_search
+from p2pgrid.crdt.searches import Lacking, Listing, Ours, Search, begin_search
 from p2pgrid.crdt.trie import HashTrie
 from p2pgrid.crdt.unwanted import UnwantedIds
 from p2pgrid.limits.crdt import (
@@ -104,6 +104,11 @@ class Pull:
         """Whether all that the peer has was looked at and is here, not only its news."""
         self.is_partial = False
         """Whether the peer has more than one pull takes, so pull again."""
+
+    @property
+    def full_pages(self) -> int:
+        """Full pages of ids that came of the list that is under way: a slow line takes its time."""
+        return self._search.full_pages if isinstance(self._search, Listing) else 0
 
     def next_request(self) -> bytes | None:
         """What to send now; None: there is nothing left to ask."""

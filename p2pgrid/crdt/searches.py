@@ -15,6 +15,7 @@ from p2pgrid.crdt.messages import (
     CUT_BYTES,
     CUT_DIGEST_BYTES,
     HINT_BYTES,
+    PAGE_CUTS_MAX,
     SHORT_BYTES,
     Below,
     Cuts,
@@ -195,6 +196,8 @@ class Listing:
         self._parts = parts
         self._after = b""
         self._lacking = lacking
+        self.full_pages = 0
+        """Few of them can come: they hold what we have, or more than one pull takes."""
 
     def question(self) -> Question:
         """Ask for the next page."""
@@ -204,7 +207,7 @@ class Listing:
         """Note what we lack."""
         page = read_answer(Cuts, data)
         cuts = split(page.cuts, CUT_BYTES)
-        require(bool(cuts) or page.is_last, "an empty page is the last")
+        require(page.is_last or len(cuts) == PAGE_CUTS_MAX, "every page but the last is full")
         require(is_ascending([self._after, *cuts]), "ids come in order")
         require({cut[0] for cut in cuts} <= set(self._parts), "ids of what was asked for")
         lacking = [cut for cut in cuts if self._ours.lacks(cut)]
@@ -213,6 +216,7 @@ class Listing:
         if page.is_last or len(lacking) > room:
             return Lacking(tuple(self._lacking), is_partial=len(lacking) > room)
         self._after = cuts[-1]
+        self.full_pages += 1
         return self
 
 

@@ -51,6 +51,7 @@ from p2pgrid.limits.explorer import (
     GOODBYE_SECONDS_MAX,
     GOODBYE_TRAVEL_SECONDS,
     PULL_BACK_OFF_MS_MIN,
+    PULL_IDLE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MIN,
     PULL_PAUSES_SECONDS,
@@ -82,7 +83,7 @@ RHYTHM = Rhythm(
     trust_ms=CURSOR_TRUST_MS,
     back_off_ms_min=PULL_BACK_OFF_MS_MIN,
 )
-_TEMPO = Tempo(RHYTHM, pull_seconds_max=PULL_SECONDS_MAX, idle_seconds_max=PULL_SECONDS_MAX)
+_TEMPO = Tempo(RHYTHM, pull_seconds_max=PULL_SECONDS_MAX, idle_seconds_max=PULL_IDLE_SECONDS_MAX)
 
 
 class Announced(Protocol):

@@ -133,6 +133,10 @@ PULL_BACK_OFF_MS_MIN = 5 * SECOND_MS
 PULL_SECONDS_MAX = 120.0
 """One pull, all pages: a whole grid of 100,000 records over a slow line."""
 
+PULL_IDLE_SECONDS_MAX = 15.0
+"""What one pull may last without news or a full page of ids, as others wait for its place:
+a slow line brings half a megabyte in less, and whoever is slow on purpose gains little."""
+
 PULLS_AT_ONCE = 3
 """Peers that came up and are pulled from at the same time; a slow one holds up one of these."""
 

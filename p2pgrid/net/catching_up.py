@@ -38,7 +38,7 @@ class Tempo:
     pull_seconds_max: float
     """From its begin."""
     idle_seconds_max: float
-    """Without bringing news."""
+    """Without bringing news or a full page of ids."""
 
 
 class CatchingUp:
@@ -155,13 +155,14 @@ class CatchingUp:
             trio.fail_after(idle_seconds_max) as idle,
         ):
             while (request := pull.next_request()) is not None:
+                full_pages = pull.full_pages
                 with trio.fail_after(REQUEST_SECONDS_MAX):
                     reply = await self._network.request(peer, self._method, request)
                 with blaming(self._network, peer):
                     records = pull.receive(reply)
                     fresh = await self._take(records) if records else 0
-                if fresh:
-                    taken += fresh
+                taken += fresh
+                if fresh or pull.full_pages > full_pages:
                     idle.deadline = trio.current_time() + idle_seconds_max
         if taken:
             log.debug("%d records of %s from %s", taken, self._method, short(peer))

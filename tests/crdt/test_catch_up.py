@@ -144,8 +144,26 @@ def test_a_nudged_peer_is_pulled_from_again_after_a_moment() -> None:
 def test_a_peer_with_more_is_next() -> None:
     plan = plan_of(A, B, C)
     assert plan.due(0) == [A, B]
-    plan.ended(A, Outcome.MORE, 300)
-    assert plan.due(300) == [A]
+    plan.ended(A, Outcome.LEVEL, 0)
+    assert plan.due(0) == [C]
+    plan.nudge(A)
+    plan.ended(B, Outcome.MORE, 300)
+    assert plan.due(300) == [B]
+
+
+def test_who_never_had_a_turn_is_before_those_who_had_one_and_who_failed_is_last() -> None:
+    plan = plan_of(A, B)
+    assert plan.due(0) == [A, B]
+    plan.ended(A, Outcome.FAILED, 0)
+    plan.nudge(A)
+    plan.nudge(B)
+    plan.peer_up(C)
+    plan.ended(B, Outcome.MORE, 0)
+    now_ms = RHYTHM.back_off_ms_min  # all are ready
+    plan._random_ms = now_ms + 1
+    assert plan.due(now_ms) == [C, B]
+    plan.ended(C, Outcome.MORE, now_ms)
+    assert plan.due(now_ms) == [A]  # C has had its turn a moment ago
 
 
 def test_the_next_pull_goes_on_where_the_last_one_ended() -> None:

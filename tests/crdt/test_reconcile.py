@@ -121,7 +121,8 @@ def test_a_cursor_before_what_the_log_remembers_is_no_cursor() -> None:
 
 
 def test_a_large_difference_comes_in_bounded_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answerer, "_PAGE_CUTS_MAX", 50)
+    for module in (answerer, searches):
+        monkeypatch.setattr(module, "PAGE_CUTS_MAX", 50)
     monkeypatch.setattr(answerer, "RECONCILE_ANSWER_BYTES_MAX", 1000)
     server, asker = numbered(*range(700)), numbered(*range(3))
     exchange = asker.pull()
@@ -295,6 +296,7 @@ def fetching() -> Pull:
         (Shelf().pull(), Compared(News(11, bytes(8)))),
         (listing(), Cuts(bytes(7), is_last=True)),
         (listing(), Cuts(b"", is_last=False)),
+        (listing(), Cuts(b"\x01" * 8, is_last=False)),
         (listing(), Cuts(bytes(16), is_last=True)),
         (listing(), Cuts(b"\x01" * 8 + bytes(8), is_last=True)),
         (fetching(), Records((), 0)),
@@ -321,8 +323,10 @@ def test_a_peer_cannot_have_news_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_peer_cannot_page_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """New ids are bounded; known ids have to ascend, so they end as well."""
     monkeypatch.setattr(searches, "RECONCILE_MISSING_MAX", 10)
+    monkeypatch.setattr(searches, "PAGE_CUTS_MAX", 1)
     exchange, pages = listing(), 0
     while isinstance(_question(exchange), ListIds):
+        assert exchange.full_pages == pages
         exchange.receive(encode(Cuts(pages.to_bytes(8, "big"), is_last=False)))
         pages += 1
     assert pages == 11

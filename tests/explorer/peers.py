@@ -34,9 +34,13 @@ class World:
         self._nursery = nursery
 
     async def join(self, number: int) -> Network:
-        network: Network = await self._nursery.start(self._hold, number)
+        network = await self.join_unconnected(number)
         await self._connect(network, self.networks.values())
         self.networks[number] = network
+        return network
+
+    async def join_unconnected(self, number: int) -> Network:
+        network: Network = await self._nursery.start(self._hold, number)
         return network
 
     def partition(self, *groups: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from p2pgrid.crdt import answerer, searches
 from p2pgrid.crdt.catch_up import Rhythm
 from p2pgrid.errors import MalformedRecord
 from p2pgrid.model.ids import NodeId
@@ -16,7 +17,7 @@ from p2pgrid.net.catching_up import CatchingUp, Tempo
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import Method, Network
 from tests.contracts.network_world import key
-from tests.crdt.replicas import Shelf
+from tests.crdt.replicas import PEER, Shelf, numbered
 
 TEMPO = Tempo(
     Rhythm(
@@ -117,6 +118,26 @@ async def test_news_of_a_nudging_peer_comes_at_once(
         await networks[0].disconnect(networks[1].id)
         await trio.sleep(0.5)
         assert not ours.level_at_of
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_line_has_time_for_a_long_list(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first news come long after a pull without any would end, as pages of ids come first."""
+    for module in (answerer, searches):
+        monkeypatch.setattr(module, "PAGE_CUTS_MAX", 30)
+    mine, theirs = Store(), numbered(*range(100))
+
+    async def answer(_peer: NodeId, body: bytes) -> bytes:
+        await trio.sleep(TEMPO.idle_seconds_max * 0.4)
+        return theirs.answerer.answer(PEER, body, 0)
+
+    async with peers(2) as networks, trio.open_nursery() as nursery:
+        networks[1].serve(Method.RECONCILE_EXPLORER, answer)
+        nursery.start_soon(catching_up(networks[0], mine).run)
+        await trio.sleep(TEMPO.idle_seconds_max * 0.4 * 6 + 1)
+        assert mine.records == theirs.records
         nursery.cancel_scope.cancel()
 
 
