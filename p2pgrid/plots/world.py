@@ -38,14 +38,19 @@ def draw_map(path: Path, nodes: Sequence[Node]) -> int:
         BadInput, Unsupported, OSError: as `drawing`.
     """
     places, unknown = places_of(nodes, cell_degrees=_CELL_DEGREES)
-    title = f"Where {len(nodes):,} nodes stand" + (f", {unknown:,} do not say" if unknown else "")
-    with drawing(path, title, size_inches=_SIZE_INCHES) as figure:
+    with drawing(path, title_of(len(nodes), unknown), size_inches=_SIZE_INCHES) as figure:
         axes = figure.add_subplot()
         _draw_land(axes)
         _draw_places(axes, places[:PLACES_DRAWN_MAX])
         if not places:
             axes.text(0, 20, "no node says where it stands", ha="center", fontsize=14, color=GREY)
     return unknown
+
+
+def title_of(count: int, unknown: int) -> str:
+    """What the map of so many nodes shows, when some of them do not say where they stand."""
+    known = f"{count - unknown:,} of " if unknown else ""
+    return f"Where {known}{count:,} nodes stand"
 
 
 def land() -> Iterator[list[Point]]:

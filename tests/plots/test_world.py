@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from p2pgrid.plots.census import places_of
-from p2pgrid.plots.world import areas_of, draw_map, land
+from p2pgrid.plots.world import areas_of, draw_map, land, title_of
 from tests.plots.grids import imagined, location, node
 
 
@@ -46,6 +46,12 @@ def test_bubbles_grow_with_their_cores_and_none_vanishes() -> None:
     assert min(areas) > 10
     half = next(i for i, one in enumerate(places) if one.cores < places[0].cores / 2)
     assert areas[half] == pytest.approx(areas[0] * places[half].cores / places[0].cores)
+
+
+def test_the_title_counts_those_that_are_drawn() -> None:
+    assert title_of(3, 3) == "Where 0 of 3 nodes stand"
+    assert title_of(1200, 100) == "Where 1,100 of 1,200 nodes stand"
+    assert title_of(3, 0) == "Where 3 nodes stand"
 
 
 @pytest.mark.parametrize("count", [0, 1, 300])
