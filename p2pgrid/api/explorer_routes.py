@@ -34,7 +34,10 @@ class ExplorerRoutes:
         if isinstance(explorer, ExplorerService):
             told |= to_json(explorer.status())
         else:
-            peers = [{"peer": peer, "reconciled_age_ms": None} for peer in services.network.peers()]
+            peers = [
+                {"peer": peer, "reconciled_age_ms": None, "is_node": None}
+                for peer in services.network.peers()
+            ]
             told |= {"root": None, "records": None, "peers": peers}
         return json_answer(told)
 

@@ -91,9 +91,11 @@ def _view(one: dict[str, Any]) -> dict[str, str | list[str]]:
 
 def _peer(peer: dict[str, Any]) -> str:
     since = peer["reconciled_age_ms"]
-    return f"{peer['peer'][:8]}  " + (
-        "not compared yet" if since is None else f"compared {age(since)} ago"
-    )
+    if since is not None:
+        compared = f"compared {age(since)} ago"
+    else:  # light peers hold nothing to compare
+        compared = "not compared yet" if peer["is_node"] else "-"
+    return f"{peer['peer'][:8]}  {compared}"
 
 
 @explorer.command("map", epilog=EXIT_STATUS)

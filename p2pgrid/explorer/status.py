@@ -18,6 +18,8 @@ class PeerStatus:
     peer: NodeId
     reconciled_age_ms: int | None
     """Since a comparison with it went through to the end; None: not yet."""
+    is_node: bool
+    """Whether it announced itself; light peers never do, and are never compared with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,14 @@ def status_of(
         liars=tuple(islice(view.contradictions.authors(), LIARS_TOLD_MAX)),
         memory_bytes=view.memory_bytes,
         heard_age_ms=_age_ms(heard_ms, now_ms),
-        peers=tuple(PeerStatus(peer, _age_ms(pulled_ms.get(peer), now_ms)) for peer in peers),
+        peers=tuple(
+            PeerStatus(
+                peer,
+                _age_ms(pulled_ms.get(peer), now_ms),
+                is_node=view.node(peer, now_ms=now_ms) is not None,
+            )
+            for peer in peers
+        ),
     )
 
 

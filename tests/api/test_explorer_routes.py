@@ -13,7 +13,8 @@ async def test_a_full_node_says_what_it_holds(grid: ApiGrid) -> None:
     assert status["records"] == sum(status["by_kind"].values())
     assert status["root"] == grid.explorer.view.ids.root().hex()
     assert status["contradictions"] == 0
-    assert [one["peer"] for one in status["peers"]] == [grid.consumer.identity]
+    (peer,) = status["peers"]
+    assert (peer["peer"], peer["is_node"]) == (grid.consumer.identity, False)
 
 
 async def test_a_light_peer_holds_nothing_and_says_whom_it_asks(grid: ApiGrid) -> None:

@@ -16,8 +16,9 @@ STATUS: dict[str, Any] = {
     "node": "3f9c01aa" * 8, "role": "node", "resident_bytes": 70 * MIB, "uptime_ms": 61_000,
     "root": "ab" * 16, "records": 12, "by_kind": {"node_announcement": 11, "farm_record": 1},
     "contradictions": 1, "liars": ["cc" * 32], "memory_bytes": 2 * MIB, "heard_age_ms": 5_000,
-    "peers": [{"peer": "aa" * 32, "reconciled_age_ms": 3_000},
-              {"peer": "bb" * 32, "reconciled_age_ms": None}],
+    "peers": [{"peer": "aa" * 32, "reconciled_age_ms": 3_000, "is_node": True},
+              {"peer": "bb" * 32, "reconciled_age_ms": None, "is_node": True},
+              {"peer": "dd" * 32, "reconciled_age_ms": None, "is_node": False}],
 }  # fmt: skip
 
 
@@ -33,15 +34,23 @@ def test_the_status_is_shown_in_lines() -> None:
     assert "last news       5 s ago" in lines
     assert "peers           aaaaaaaa  compared 3 s ago" in lines
     assert "                bbbbbbbb  not compared yet" in lines
+    assert "                dddddddd  -" in lines
 
 
 def test_a_light_peer_has_no_root() -> None:
-    light = {**STATUS, "role": "light peer", "root": None, "records": None, "peers": []}
+    light = {
+        **STATUS,
+        "role": "light peer",
+        "root": None,
+        "records": None,
+        "peers": [{"peer": "aa" * 32, "reconciled_age_ms": None, "is_node": None}],
+    }
 
     text = run(explorer, "status", client=FakeClient({"/explorer": light})).stdout
 
     assert "a light peer asks others" in text
     assert "root" not in text
+    assert "aaaaaaaa  -" in text
 
 
 def test_programs_get_all_of_it() -> None:

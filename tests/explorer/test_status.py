@@ -31,9 +31,15 @@ def test_what_is_held_is_counted_by_kind() -> None:
 def test_only_connected_peers_are_told_of() -> None:
     pulled = {node_of(1): TimestampMs(NOW - 5 * SECOND_MS), node_of(9): NOW}
 
-    status = status_of(View(), (node_of(1), node_of(2)), pulled_ms=pulled, heard_ms=NOW, now_ms=NOW)
+    view = View()
+    view.accept(announced(1), NOW)
 
-    assert status.peers == (PeerStatus(node_of(1), 5 * SECOND_MS), PeerStatus(node_of(2), None))
+    status = status_of(view, (node_of(1), node_of(2)), pulled_ms=pulled, heard_ms=NOW, now_ms=NOW)
+
+    assert status.peers == (
+        PeerStatus(node_of(1), 5 * SECOND_MS, is_node=True),
+        PeerStatus(node_of(2), None, is_node=False),
+    )
 
 
 def test_a_clock_that_was_set_back_makes_nothing_younger_than_now() -> None:
