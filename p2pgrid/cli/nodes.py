@@ -15,13 +15,13 @@ from p2pgrid.cli.output import (
     print_json,
     table_lines,
 )
-from p2pgrid.cli.parameters import BYTES, Number
+from p2pgrid.cli.parameters import BYTES, TEXT, Number
 from p2pgrid.cli.watching import watch_nodes
 from p2pgrid.limits.control import LISTED_MAX
 from p2pgrid.limits.farming import NODES_LISTED
 from p2pgrid.units import format_bytes
 
-_FIGURES = {"cores", "memory", "ssd", "hdd", "price", "heard", "latency"}
+_FIGURES = {"cores", "memory", "ssd", "hdd", "price", "heard", "latency", "uptime"}
 
 
 @click.group(cls=NearestGroup)
@@ -41,11 +41,11 @@ def nodes() -> None:
 @click.option("--ssd", type=BYTES, help="At least this much free.")
 @click.option("--hdd", type=BYTES, help="At least this much free.")
 @click.option("--gpus", type=click.IntRange(min=0), help="At least this many free.")
-@click.option("--gpu", help="Part of a GPU's name or id.")
-@click.option("--country", help="Only there.")
-@click.option("--city", help="Only there.")
-@click.option("--farm", help="Name or first digits of a farm's id.")
-@click.option("--feature", multiple=True, help="For example container; may be given again.")
+@click.option("--gpu", type=TEXT, help="Part of a GPU's name or id.")
+@click.option("--country", type=TEXT, help="Only there.")
+@click.option("--city", type=TEXT, help="Only there.")
+@click.option("--farm", type=TEXT, help="Name or first digits of a farm's id.")
+@click.option("--feature", type=TEXT, multiple=True, help="For example container; repeatable.")
 @click.option("--price-min", type=Number(min=0, max=1000), help="In percent of the grid's prices.")
 @click.option("--price-max", type=Number(min=0, max=1000), help="In percent of the grid's prices.")
 @click.option("--status", type=click.Choice(["up", "standby", "down"]), help="Default: all.")
@@ -86,10 +86,11 @@ def list_nodes(client: NodeClient, /, as_json: bool, watch: bool, **filters: Any
       p2pgrid nodes list --status up --watch
       p2pgrid nodes list --json | jq .free
     """
+    _require_price_range(filters["price_min"], filters["price_max"])
     query = {name: _asked(value) for name, value in filters.items()}
 
     def lines(found: dict[str, Any]) -> list[str]:
-        return _lines(found, filters["page"], is_near_shown=filters["sort"] == "latency")
+        return _lines(found, filters["page"], filters["limit"], sort=filters["sort"])
 
     def ask() -> dict[str, Any]:
         answer: dict[str, Any] = client.get("/nodes", **query)
@@ -153,19 +154,34 @@ def _asked(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-def _lines(found: dict[str, Any], page: int, *, is_near_shown: bool = False) -> list[str]:
+def _require_price_range(least: float | None, most: float | None) -> None:
+    if least is not None and most is not None and least > most:
+        raise click.UsageError(f"--price-min {least:g} is more than --price-max {most:g}")
+
+
+def _lines(found: dict[str, Any], page: int, limit: int, *, sort: str) -> list[str]:
     """The list as people see it."""
-    rows = [_row(one, is_near_shown=is_near_shown) for one in found["nodes"]]
-    table = table_lines(rows, empty="no node fits; try fewer filters", right=_FIGURES)
+    rows = [_row(one, sort) for one in found["nodes"]]
+    table = table_lines(rows, empty=_why_nothing(found, page, limit), right=_FIGURES)
     notes = _notes(found, page)
     return [*table, "", *notes] if notes else table
+
+
+def _why_nothing(found: dict[str, Any], page: int, limit: int) -> str:
+    total = found.get("total") or 0
+    if page == 1 or not total:
+        return "no node fits; try fewer filters"
+    pages = -(-total // limit)
+    about = "" if found.get("is_total_exact", True) else "about "
+    there_are = "there is 1 page" if pages == 1 else f"there are {about}{pages} pages"
+    return f"no page {page}: {there_are} of {about}{total} nodes"
 
 
 def _notes(found: dict[str, Any], page: int) -> list[str]:
     """What a person has to know of the list: how much of it this is, and who vouches for it."""
     lines = []
     shown, total = len(found["nodes"]), found.get("total")
-    if total is not None and total > shown:
+    if total is not None and total > shown > 0:
         about = "" if found.get("is_total_exact", True) else "about "
         lines.append(f"{shown} of {about}{total} nodes; page {page}")
     if any(one["is_contradicted"] or one["is_farm_contradicted"] for one in found["nodes"]):
@@ -177,9 +193,13 @@ def _notes(found: dict[str, Any], page: int) -> list[str]:
     return lines
 
 
-def _row(one: dict[str, Any], *, is_near_shown: bool) -> dict[str, str]:
+def _row(one: dict[str, Any], sort: str) -> dict[str, str]:
     free = one["free"]
-    latency = {"latency": _latency(one["round_trip_us"])} if is_near_shown else {}
+    sorted_by = {}
+    if sort == "latency":
+        sorted_by = {"latency": _latency(one["round_trip_us"])}
+    elif sort == "uptime":
+        sorted_by = {"uptime": age(one["uptime_ms"])}
     return {
         "node": one["node"][:8] + (" !" if one["is_contradicted"] else ""),
         "farm": (one["farm_name"] or one["farm"][:8])
@@ -193,7 +213,7 @@ def _row(one: dict[str, Any], *, is_near_shown: bool) -> dict[str, str]:
         "price": f"{one['price_permille'] / 10:g} %",
         "features": ",".join(one["features"]) or "-",
         "heard": age(one["age_ms"]),
-        **latency,
+        **sorted_by,
     }
 
 
@@ -222,7 +242,9 @@ def _capacity(one: dict[str, int]) -> str:
 
 def _latency(round_trip_us: int | None) -> str:
     """There and back."""
-    return "-" if round_trip_us is None else f"{round_trip_us / 1000:.1f} ms"
+    if round_trip_us is None:
+        return "-"
+    return f"{round_trip_us} µs" if round_trip_us < 1000 else f"{round_trip_us / 1000:.1f} ms"
 
 
 def _location(one: dict[str, Any] | None) -> str:

@@ -41,6 +41,22 @@ class Number(click.FloatRange):
         return number
 
 
+class Text(click.ParamType[str]):
+    """A text that says something: an empty one, as of an unset variable, would ask for nothing."""
+
+    name = "text"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Take it, unless it is empty."""
+        text = str(value)
+        if not text.strip():
+            self.fail("it is empty", param, ctx)
+        return text
+
+
+TEXT = Text()
 BYTES = Quantity("size", parse_bytes)
 AMOUNT = Quantity("TFT", parse_tft)
 DURATION = Quantity("duration", parse_duration_seconds)

@@ -15,7 +15,7 @@ CAPACITY = {
 ONE: dict[str, Any] = {
     "node": "3f9c01aa" * 8, "farm": "aa" * 32, "farm_name": "Acme", "is_confirmed": True,
     "round_trip_us": 12_345, "is_contradicted": False, "is_farm_contradicted": False,
-    "status": "up", "age_ms": 61_000, "free": CAPACITY, "total": CAPACITY,
+    "status": "up", "age_ms": 61_000, "uptime_ms": 7_200_000, "free": CAPACITY, "total": CAPACITY,
     "system": {**CAPACITY, "gpus": 1}, "price_permille": 825, "features": ["container"],
     "location": None, "addresses": [], "version": "0.1.0",
     "hardware": {"board": "board\x1b[2J", "cpu_model": "", "secure_boot": None,
@@ -66,6 +66,14 @@ def test_who_sorts_by_latency_sees_it() -> None:
         nodes, "show", "3f9c", client=FakeClient({"/nodes/3f9c": {**ONE, "round_trip_us": None}})
     )
     assert "latency      -\n" in far.stdout
+    near = answer({**ONE, "round_trip_us": 43})
+    assert run(nodes, "list", "--sort", "latency", client=near).stdout.rstrip().endswith(" 43 µs")
+
+
+def test_who_sorts_by_uptime_sees_it() -> None:
+    lines = run(nodes, "list", "--sort", "uptime", client=answer(ONE)).stdout.splitlines()
+    assert lines[0].endswith("UPTIME")
+    assert lines[1].endswith("  2 h")
 
 
 def test_a_light_peer_says_how_many_agree() -> None:
@@ -106,9 +114,27 @@ def test_a_page_says_of_how_much_it_is_one_and_how_young_it_is() -> None:
     assert "2 of 3 peers asked gave this answer; the newest record is 1 min old" in text
 
 
+def test_a_page_beyond_the_last_says_how_many_there_are() -> None:
+    def text(page: str, limit: str, **found: Any) -> str:
+        client = FakeClient({"/nodes": {"nodes": [], "asked": 0, "agreed": 0, **found}})
+        shown: str = run(nodes, "list", "--page", page, "--limit", limit, client=client).stdout
+        return shown
+
+    assert text("9", "2", total=5) == "no page 9: there are 3 pages of 5 nodes\n"
+    assert text("2", "5", total=5) == "no page 2: there is 1 page of 5 nodes\n"
+    assert "about 3 pages of about 5 nodes" in text("9", "2", total=5, is_total_exact=False)
+    assert text("9", "2", total=0) == "no node fits; try fewer filters\n"
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        ["--country", ""],
+        ["--city", " "],
+        ["--farm", ""],
+        ["--gpu", ""],
+        ["--feature", ""],
+        ["--price-min", "100", "--price-max", "50"],
         ["--cores", "nan"],
         ["--memory", "4X"],
         ["--limit", "0"],

@@ -5,13 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION, Number
+from p2pgrid.cli.parameters import AMOUNT, BYTES, DURATION, TEXT, Number
 from p2pgrid.units import GIB, TFT, format_tft
 
 
 @given(st.integers(0, 10**17))
 def test_amounts_are_read_as_they_are_printed(amount: int) -> None:
     assert AMOUNT.convert(format_tft(amount), None, None) == amount
+
+
+def test_a_text_says_something() -> None:
+    assert TEXT.convert("Belgium", None, None) == "Belgium"
+    for nothing in ("", " "):
+        with pytest.raises(click.BadParameter, match="empty"):
+            TEXT.convert(nothing, None, None)
 
 
 def test_quantities_have_units() -> None:
