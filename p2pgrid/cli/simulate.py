@@ -1,6 +1,7 @@
 """`p2pgrid simulate`: whole grids in one process, with every fault, from a seed."""
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,13 +203,13 @@ _MODELS = {
 
 @contextmanager
 def _progress(title: str, *, is_shown: bool) -> Iterator[Callable[[float], None]]:
+    if not (is_shown and sys.stderr.isatty()):
+        yield lambda _share: None
+        return
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    if not (is_shown and console.is_terminal):
-        yield lambda _share: None
-        return
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(title, total=1.0)
         yield lambda share: progress.update(task, completed=share)

@@ -33,6 +33,7 @@ class Run:
     violations: list[Violation] = field(default_factory=list)
     series: list[tuple[float, float]] = field(default_factory=list)
     roots_equal_seconds: float | None = None
+    _told: float = 0.0
     _versions: dict[tuple[int, object], tuple[int, int, bytes]] = field(default_factory=dict)
 
     def require(self, holds: object, rule: str) -> None:
@@ -53,7 +54,7 @@ class Run:
     def settle(self, seconds: float, *, is_over: Callable[[], bool]) -> None:
         """Change nothing, and see when all roots are equal; at most so many seconds."""
         scheduler = self.world.scheduler
-        begun_at = scheduler.now
+        begun_at, told = scheduler.now, self._told
         while scheduler.now < begun_at + seconds:
             agreement = self.world.agreement()
             self.series.append((scheduler.now - begun_at, agreement))
@@ -62,6 +63,7 @@ class Run:
             if agreement == 1.0 and is_over():
                 break
             scheduler.run(scheduler.now + limits.ROOTS_CHECK_SECONDS)
+            self.tell(told + (1.0 - told) * min(1.0, (scheduler.now - begun_at) / seconds))
         self.tell(1.0)
 
     def watch(self) -> None:
@@ -114,7 +116,8 @@ class Run:
         for step in range(1, _STEPS + 1):
             scheduler.run(scheduler.now + seconds / _STEPS)
             self.watch()
-            self.tell(first + (last - first) * step / _STEPS)
+            self._told = first + (last - first) * step / _STEPS
+            self.tell(self._told)
 
     def check_records(self) -> None:
         """What must be so of every record at every honest node, in every scenario."""

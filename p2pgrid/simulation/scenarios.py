@@ -294,7 +294,7 @@ def _wrong_clocks(
     run = _begun(grid(setting, lambda _: Node), minutes, tell)
     run.change(60 * minutes)
     run.require(run.world.lost(), "clocks keep nothing back, so they are not wrong")
-    run.wait(_HELD_BACK_SECONDS, share=(0.8, 1.0))
+    run.wait(_HELD_BACK_SECONDS, share=(0.8, 0.9))
     run.settle(limits.QUIET_SECONDS, is_over=lambda: True)
     return run
 

@@ -1,7 +1,11 @@
 """`p2pgrid simulate` tells people and programs what it saw, and fails when a rule was broken."""
 
 import json
+import os
+import pty
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from click.testing import CliRunner
 
 from p2pgrid.cli import main
 from p2pgrid.explorer import view
+from p2pgrid.simulation.scenarios import simulate
 
 SMALL = ["simulate", "converge", "--nodes", "20", "--minutes", "3", "--changes-per-hour", "4"]
 
@@ -79,6 +84,31 @@ def test_the_script_tells_of_its_table(arguments: list[str], status: int) -> Non
     shown = done.stderr if status else done.stdout
     assert "Usage: p2pgrid simulate" in shown
     assert "scripts/simulate --table" in shown
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_progress_is_for_people_at_a_terminal_and_changes_nothing(extra: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "p2pgrid", *SMALL, *extra]
+    shown = b""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        with suppress(OSError):  # the end of a terminal is an error
+            while part := os.read(ours, 4096):
+                shown += part
+        told, _ = process.communicate()
+    os.close(ours)
+
+    assert process.returncode == 0
+    assert (b"converge, 20 nodes" in shown) is (not extra)
+    alone = simulate("converge", nodes=20, seed=1, minutes=3.0, changes_per_hour=4.0)
+    assert alone.digest in told
+
+
+def test_no_terminal_is_written_to_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    assert CliRunner().invoke(main, SMALL).stderr == ""
 
 
 @pytest.mark.parametrize(("changes", "told"), [("1", "1 change an"), ("2", "2 changes an")])

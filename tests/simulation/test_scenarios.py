@@ -72,6 +72,18 @@ def test_attackers_that_do_not_publish_are_no_excuse_for_roots_that_differ(
     assert excused.violations == ()
 
 
+@pytest.mark.parametrize("name", ["flood", "partition-heal", "wrong-clocks"])
+def test_a_run_is_told_to_be_further_and_further(name: str) -> None:
+    shares: list[float] = []
+    nodes, minutes = SMALL[name]
+
+    simulate(name, nodes=nodes, seed=1, minutes=minutes, tell=shares.append)
+
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert any(0.8 < share < 1.0 for share in shares)
+
+
 def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
     with pytest.raises(BadInput, match="converge"):
         simulate("nothing", nodes=10, seed=1)
