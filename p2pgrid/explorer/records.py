@@ -14,7 +14,14 @@ from p2pgrid.model.ids import NetworkId
 from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.kinds import RecordKind
-from p2pgrid.wire.signed import Envelope, Signed, open_envelope, record_id, verify_opened
+from p2pgrid.wire.signed import (
+    Envelope,
+    RecordId,
+    Signed,
+    open_envelope,
+    record_id,
+    verify_opened,
+)
 
 ExplorerRecord = NodeAnnouncement | CapacityUpdate | FarmRecord | FarmMembers | FlistName | Holdings
 
@@ -112,6 +119,20 @@ def verify_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord] | N
         raise MalformedRecord(f"{kind.name} of {len(data)} bytes")
     envelope = Envelope(kind, opened.body, opened.signature)
     return verify_opened(wanted.record, envelope, data, network)
+
+
+def id_of(data: bytes, network: NetworkId) -> RecordId | None:
+    """Which record this is, unverified; None when it is of a kind that this program does not know.
+
+    It costs a tenth of `verify_record`, and tells whether that is worth it.
+
+    Raises:
+        MalformedRecord: not an envelope.
+    """
+    opened = _open(data)
+    if opened.kind not in _CLASSES:
+        return None
+    return record_id(RecordKind(opened.kind), opened.body, network)
 
 
 def reopen_record(data: bytes, network: NetworkId) -> Signed[ExplorerRecord]:

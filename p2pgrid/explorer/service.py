@@ -35,6 +35,7 @@ from p2pgrid.explorer.questions import (
 from p2pgrid.explorer.records import (
     HUB_KINDS,
     ExplorerRecord,
+    id_of,
     is_contradiction,
     read_contradiction,
     verify_contradiction,
@@ -350,12 +351,19 @@ class ExplorerService:
                 for number, envelope in enumerate(envelopes[start : start + PULL_STORE_BATCH]):
                     if number % PULL_VERIFY_BATCH == 0:
                         await trio.lowlevel.checkpoint()
+                    if self._is_settled(envelope):
+                        continue
                     signed = verify_record(envelope, self._network_id)
                     verified += [] if signed is None else [signed]
             finally:  # what came before something that is wrong is right
                 with self._archive.one_write():
                     taken += sum(self._hearing.pulled(one, self._now_ms()) for one in verified)
         return taken
+
+    def _is_settled(self, envelope: bytes) -> bool:
+        """Whether the record is here or was refused for good, so that no signature is checked."""
+        identity = id_of(envelope, self._network_id)
+        return identity in self.view.ids or identity in self.view.unwanted
 
     # --- answering --------------------------------------------------------------------------------
 

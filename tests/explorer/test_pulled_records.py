@@ -14,7 +14,7 @@ from p2pgrid.crdt.messages import (
     Records,
     Request,
 )
-from p2pgrid.errors import MalformedRecord
+from p2pgrid.errors import BadSignature, MalformedRecord
 from p2pgrid.limits.explorer import PULL_IDLE_SECONDS_MAX, PULL_STORE_BATCH, PULL_VERIFY_BATCH
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.ids import NodeId
@@ -22,6 +22,7 @@ from p2pgrid.net.network import Method, Network
 from p2pgrid.store.memory import MemoryStore
 from p2pgrid.store.store import Table
 from p2pgrid.wire.codec import decode, encode
+from p2pgrid.wire.signed import Envelope, open_envelope
 from tests.crdt.replicas import Shelf
 from tests.explorer.grid import announced, node_of
 from tests.explorer.peers import open_grid
@@ -41,6 +42,25 @@ async def test_what_comes_before_something_wrong_is_taken_and_stored(
         assert sorted(value for _, value in store.scan(Table.REGISTER.value)) == sorted(good)
         assert explorer.node(node_of(99)) is None
         assert await explorer._take_pulled((announced(99).envelope, *good)) == 1
+
+
+async def test_what_is_known_or_outdated_is_not_verified_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A peer may send it as often as it likes: its signature is not looked at."""
+    old, new, other = announced(5), announced(5, sequence=2), announced(6)
+    async with open_grid() as grid:
+        explorer = await grid.join(1)
+        assert await explorer._take_pulled((old.envelope, new.envelope)) == 2
+        for known in (old, new):
+            assert await explorer._take_pulled((_forged(known.envelope),)) == 0
+        with pytest.raises(BadSignature):
+            await explorer._take_pulled((_forged(other.envelope),))
+
+
+def _forged(envelope: bytes) -> bytes:
+    opened = open_envelope(envelope)
+    return encode(Envelope(opened.kind, opened.body, bytes(len(opened.signature))))
 
 
 async def test_peers_that_are_slow_on_purpose_keep_no_newcomer_waiting(

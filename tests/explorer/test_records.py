@@ -4,7 +4,7 @@ import pytest
 
 from p2pgrid.crdt.register import register_key
 from p2pgrid.errors import BadSignature, MalformedRecord
-from p2pgrid.explorer.records import key_parts, reopen_record, verify_record
+from p2pgrid.explorer.records import id_of, key_parts, reopen_record, verify_record
 from p2pgrid.limits.explorer import FARM_MEMBERS_BYTES_MAX
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.ids import FlistId, NetworkId
@@ -36,6 +36,7 @@ def test_every_kind_comes_back_as_it_was(signed: object) -> None:
     (one,) = (each for each in RECORDS if each is signed)
     assert verify_record(one.envelope, GRID) == one
     assert reopen_record(one.envelope, GRID) == one
+    assert id_of(one.envelope, GRID) == one.id
 
 
 @pytest.mark.parametrize("signed", RECORDS)
