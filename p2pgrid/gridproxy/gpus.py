@@ -1,6 +1,7 @@
 """GPUs as gridproxy shows them, read from what nodes announce of them."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 _ANNOUNCED = re.compile(
@@ -40,3 +41,45 @@ def read_gpu(text: str) -> Gpu:
     """
     match = _ANNOUNCED.fullmatch(text)
     return Gpu(text) if match is None else Gpu(text, **match.groupdict())
+
+
+@dataclass(frozen=True, slots=True)
+class GpuLines:
+    """What is asked of the GPUs of one announcement: a line for each, and an empty one around."""
+
+    vendor: str
+    vendor_id: str
+    device_id: str
+    device: str
+
+
+def _lines(said: Iterable[str]) -> str:
+    """Every text once, in the order of their first."""
+    return "\n".join(("", *dict.fromkeys(filter(None, said)), ""))
+
+
+class GpuTexts:
+    """GPUs of announcements, each read once: anybody may invent 64 for every node of his."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, GpuLines] = {}
+
+    def lines(self, texts: str) -> GpuLines:
+        """The GPUs of one announcement: a line for each, case folded."""
+        found = self._read.get(texts)
+        if found is None:
+            gpus = [read_gpu(text) for text in texts.split("\n")]
+            found = self._read[texts] = GpuLines(
+                vendor=_lines(gpu.vendor for gpu in gpus),
+                vendor_id=_lines(gpu.vendor_id for gpu in gpus),
+                device_id=_lines(gpu.device_id for gpu in gpus),
+                device=_lines(gpu.device for gpu in gpus),
+            )
+        return found
+
+    def unread(self, held: Collection[str]) -> list[str]:
+        """Which texts are yet to be read. What nobody announces any more is forgotten."""
+        new = [texts for texts in held if texts not in self._read]
+        if len(self._read) + len(new) > len(held):
+            self._read = {texts: self._read[texts] for texts in held if texts in self._read}
+        return new

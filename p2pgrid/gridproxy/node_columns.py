@@ -7,6 +7,7 @@ import numpy as np
 from p2pgrid.explorer.columns import bits_of
 from p2pgrid.explorer.query import Presence
 from p2pgrid.explorer.selection import Bools, Ints, Rows
+from p2pgrid.gridproxy.gpus import GpuLines, GpuTexts
 from p2pgrid.gridproxy.numbers import Named, any_named, numbers_of
 from p2pgrid.gridproxy.prices import Floats, usd_per_month
 from p2pgrid.limits.explorer import NAME_LEASE_MS
@@ -19,10 +20,11 @@ STATUS_NAMES = {"up": Presence.UP, "standby": Presence.STANDBY, "down": Presence
 class NodeRows:
     """All nodes at one time, alive or not."""
 
-    def __init__(self, rows: Rows, pricing: PricingPolicy) -> None:
+    def __init__(self, rows: Rows, pricing: PricingPolicy, gpus: GpuTexts | None = None) -> None:
         self.rows = rows
         self.farms = rows.columns.farms
         self._pricing = pricing
+        self._gpus = GpuTexts() if gpus is None else gpus
 
     def all(self) -> Bools:
         """Every row."""
@@ -61,15 +63,12 @@ class NodeRows:
         numbers = [number for text, number in self.rows.columns.places if is_such(text)]
         return np.isin(self.rows.place(column), numbers)
 
-    def with_gpu(self, part: str, is_such: Callable[[str], bool]) -> Bools:
-        """Whether it has a GPU of such a text, case folded, of which `part` is one.
-
-        To look for the part first is a tenth of the work, and anybody may invent GPUs.
-        """
+    def with_gpu(self, is_such: Callable[[GpuLines], bool]) -> Bools:
+        """Whether it has such a GPU."""
         numbers = [
             number
             for texts, number in self.rows.columns.gpu_names
-            if part in texts and any(map(is_such, texts.split("\n")))
+            if is_such(self._gpus.lines(texts))
         ]
         return np.isin(self.rows.ints("gpu_names"), numbers)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from p2pgrid.explorer.selection import Bools
 from p2pgrid.gridproxy.features import FEATURE_OF
-from p2pgrid.gridproxy.gpus import Gpu, read_gpu
+from p2pgrid.gridproxy.gpus import GpuLines
 from p2pgrid.gridproxy.node_columns import STATUS_NAMES, NodeRows
 from p2pgrid.gridproxy.parameters import Value
 from p2pgrid.limits.wire import INTEGER_MAX
@@ -90,15 +90,11 @@ def _certification(nodes: NodeRows, value: Value) -> Bools:
     return nodes.all() & (value.choice(("Diy", "Certified")) == "Diy")
 
 
-def _gpu(said: Callable[[Gpu], str], *, is_part: bool) -> NodeFilterBy:
+def _gpu(said: Callable[[GpuLines], str], *, is_part: bool) -> NodeFilterBy:
     def with_gpu(nodes: NodeRows, value: Value) -> Bools:
         wanted = value.text().casefold()
-
-        def is_such(text: str) -> bool:
-            found = said(read_gpu(text)).casefold()
-            return wanted in found if is_part else wanted == found
-
-        return nodes.with_gpu(wanted, is_such)
+        sought = wanted if is_part else f"\n{wanted}\n"
+        return nodes.with_gpu(lambda gpus: sought in said(gpus))
 
     return with_gpu
 

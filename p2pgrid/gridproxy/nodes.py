@@ -1,7 +1,7 @@
 """Nodes and gateways: pages of them, and one of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import numpy as np
@@ -10,6 +10,7 @@ from p2pgrid.errors import NotFound
 from p2pgrid.explorer.selection import Bools, Ints
 from p2pgrid.explorer.view import View
 from p2pgrid.gridproxy.answers import Answer
+from p2pgrid.gridproxy.gpus import GpuTexts
 from p2pgrid.gridproxy.node_columns import NodeRows
 from p2pgrid.gridproxy.node_documents import NodeFacts, node_document
 from p2pgrid.gridproxy.node_filters import NODE_FILTERS, NODE_REFUSED
@@ -29,6 +30,8 @@ class NodeLists:
     view: View
     pricing: PricingPolicy
     now_ms: TimestampMs
+    gpus: GpuTexts = field(default_factory=GpuTexts)
+    """Those read for earlier questions."""
 
     def page(self, fields: Mapping[str, Value], random: Random, *, gateways: bool) -> Answer:
         """Some of the nodes that match. Raises BadInput.
@@ -60,7 +63,7 @@ class NodeLists:
 
     def rows(self) -> NodeRows:
         """All of them, alive or not."""
-        return NodeRows(self.view.rows(self.now_ms), self.pricing)
+        return NodeRows(self.view.rows(self.now_ms), self.pricing, self.gpus)
 
     def _alive(self, nodes: NodeRows, *, gateways: bool) -> Bools:
         alive = nodes.rows.alive()

@@ -57,6 +57,11 @@ def needs_ledger(path: str) -> bool:
     return _parts(path)[0] in _OF_LEDGER
 
 
+def needs_gpus(query: str) -> bool:
+    """Whether somebody is looking for GPUs by what they are."""
+    return "gpu_" in unquote(query)
+
+
 def answer(grid: Grid, path: str, query: str, random: Random) -> Answer:
     """Answer a GET.
 

@@ -28,14 +28,16 @@ from p2pgrid.errors import Unusable
 from p2pgrid.explorer.service import ExplorerService
 from p2pgrid.explorer.view import View
 from p2pgrid.gridproxy.answers import Answer, error_answer
+from p2pgrid.gridproxy.gpus import GpuTexts
 from p2pgrid.gridproxy.ledger_lists import ContractTable, LedgerFacts, LedgerLists, all_twins
 from p2pgrid.gridproxy.nodes import NodeLists
 from p2pgrid.gridproxy.numbers import id_column
 from p2pgrid.gridproxy.places import Budgets, Places, Waiting
-from p2pgrid.gridproxy.routes import Grid, answer, needs_ledger
+from p2pgrid.gridproxy.routes import Grid, answer, needs_gpus, needs_ledger
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.limits.explorer import COLUMNS_SLICE
 from p2pgrid.limits.gridproxy import (
+    GPU_TEXTS_SLICE,
     HTTP_BACKLOG,
     HTTP_BODY_BYTES_MAX,
     HTTP_COST_MS_MIN,
@@ -170,6 +172,7 @@ class GridProxyService:
         self._numbers = count()
         self._contracts = ContractTable()
         self._twins = id_column([])
+        self._gpus = GpuTexts()
         self._ledger_ms: TimestampMs | None = None
         self._refreshing = trio.Lock()
         self._waiting = Waiting()
@@ -254,6 +257,8 @@ class GridProxyService:
         while is_behind:
             await trio.lowlevel.checkpoint()
             is_behind = self._facts.view().columns.bring(COLUMNS_SLICE)
+        if needs_gpus(query):
+            await self._read_gpus(client.site, budgets)
         if needs_ledger(path):
             await self._refresh_ledger()
         started = time.thread_time()
@@ -267,9 +272,20 @@ class GridProxyService:
 
     def _grid(self) -> Grid:
         facts = self._facts
-        nodes = NodeLists(facts.view(), facts.pricing, facts.now_ms())
+        nodes = NodeLists(facts.view(), facts.pricing, facts.now_ms(), self._gpus)
         ledger = LedgerLists(nodes, self._contracts, self._twins, facts.ledger.signed_at_ms)
         return Grid(nodes, ledger, facts.peer_count(), facts.version)
+
+    async def _read_gpus(self, site: str, budgets: Budgets) -> None:
+        """Read the GPUs that were announced since somebody asked for some."""
+        names = self._facts.view().columns.now().gpu_names
+        new = self._gpus.unread([texts for texts, _ in names])
+        for start in range(0, len(new), GPU_TEXTS_SLICE):
+            started = time.thread_time()
+            for texts in new[start : start + GPU_TEXTS_SLICE]:
+                self._gpus.lines(texts)
+            budgets.charge(site, SECOND_MS * (time.thread_time() - started))
+            await trio.lowlevel.checkpoint()
 
     async def _refresh_ledger(self) -> None:
         """Make contracts and twins anew when they are not fresh any more."""

@@ -27,6 +27,9 @@ FIELDS_MAX = 64
 COUNTRIES_TOLD_MAX = 300
 """Countries in the distribution of nodes, those with the most nodes; there are 200 on Earth."""
 
+GPU_TEXTS_SLICE = 200
+"""Announcements whose GPUs are read, 10 ms with 64 GPUs in each, before others get their turn."""
+
 LEDGER_FRESH_MS = 10_000
 """How old the list of contracts and twins may be: to make it anew is to visit all of them."""
 

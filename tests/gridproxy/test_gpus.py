@@ -2,7 +2,8 @@
 
 import pytest
 
-from p2pgrid.gridproxy.gpus import Gpu, read_gpu
+from p2pgrid.gridproxy import gpus
+from p2pgrid.gridproxy.gpus import Gpu, GpuLines, GpuTexts, read_gpu
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,29 @@ def test_texts_of_gpus(text: str, found: Gpu) -> None:
 
 def test_an_unknown_text_is_the_id_and_the_device() -> None:
     assert (read_gpu("A card").identity, read_gpu("A card").device) == ("A card", "A card")
+
+
+def test_an_announcement_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[str]()
+
+    def noted(text: str) -> Gpu:
+        read.append(text)
+        return read_gpu(text)
+
+    monkeypatch.setattr(gpus, "read_gpu", noted)
+    texts, known = "amd 1002:731f at 0:1\namd 1002:731f at 0:2\nodd card", GpuTexts()
+    for _ in range(3):
+        assert known.lines(texts) == GpuLines(
+            vendor="\namd\n", vendor_id="\n1002\n", device_id="\n731f\n",
+            device="\n1002:731f\nodd card\n",
+        )  # fmt: skip
+    assert read == texts.split("\n")
+    assert known.lines("") == GpuLines(vendor="\n", vendor_id="\n", device_id="\n", device="\n")
+
+
+def test_what_nobody_announces_is_forgotten() -> None:
+    known = GpuTexts()
+    for texts in ("a", "b", "c"):
+        known.lines(texts)
+    assert known.unread(["b", "c", "d"]) == ["d"]
+    assert set(known._read) == {"b", "c"}

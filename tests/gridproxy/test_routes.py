@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pgrid.gridproxy.routes import PATHS, answer, needs_ledger
+from p2pgrid.gridproxy.routes import PATHS, answer, needs_gpus, needs_ledger
 from p2pgrid.model.node import Feature
 from tests.explorer.grid import announced, node_of
 from tests.gridproxy.world import ESCROWS, World, view_of, world
@@ -69,3 +69,9 @@ def test_any_request_has_an_answer(path: str, query: str) -> None:
     told = answer(grid, path, query, Random(1))
     assert told.status in (200, 400, 404)
     assert told.body()
+
+
+def test_who_looks_for_gpus_is_known_however_it_is_written() -> None:
+    assert needs_gpus("size=1&gpu_vendor_id=1002")
+    assert needs_gpus("gp%75%5fvendor_id=1002")
+    assert not needs_gpus("has_gpu=true&num_gpu=2")

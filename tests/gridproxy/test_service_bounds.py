@@ -2,16 +2,29 @@
 
 import socket
 import time
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import trio
 
-from p2pgrid.gridproxy import service
+from p2pgrid.gridproxy import gpus, service
 from p2pgrid.gridproxy.answers import Answer
+from p2pgrid.gridproxy.gpus import Gpu, read_gpu
 from p2pgrid.gridproxy.places import Budgets
 from p2pgrid.limits.gridproxy import HTTP_COST_MS_MIN
 from p2pgrid.units import KIB
-from tests.gridproxy.test_service import SECONDS_MAX, SHORT_SECONDS, all_of, client, served
+from tests.explorer.grid import TOTAL, announced
+from tests.gridproxy.test_service import (
+    SECONDS_MAX,
+    SHORT_SECONDS,
+    Ledger,
+    all_of,
+    client,
+    facts,
+    served,
+)
+from tests.gridproxy.world import CARDS, view_of
 
 
 def ask_at_once(port: int, request: bytes, most: int) -> list[socket.socket]:
@@ -122,3 +135,37 @@ async def test_what_is_no_question_costs_as_well(monkeypatch: pytest.MonkeyPatch
         async with served() as port, client(port) as asking:
             told = [(await asking.request(method, "/nodes")).status_code for _ in range(4)]
             assert told == [status, status, 429, 429]
+
+
+async def test_gpus_are_read_by_the_slice_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 GPUs of each of 30,000 nodes are read in more than a second."""
+    monkeypatch.setattr(service, "GPU_TEXTS_SLICE", 2)
+    hardware = [replace(CARDS, gpus=(f"AMD 1002:731f at {number}",)) for number in range(20)]
+    view = view_of(
+        announced(1 + number, hardware=one, total=replace(TOTAL, gpus=1))
+        for number, one in enumerate(hardware)
+    )
+    turns, read = 0, list[int]()
+
+    def noted(text: str) -> Gpu:
+        read.append(turns)
+        return read_gpu(text)
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    monkeypatch.setattr(gpus, "read_gpu", noted)
+    told = replace(facts(Ledger()), view=lambda: view)
+    async with served(told) as port, client(port) as asking, trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        for name in ("%67pu_vendor_id", "gpu_vendor_id"):
+            asked = await asking.get(f"/nodes?{name}=1002&ret_count=true&size=1")
+            assert asked.headers["count"] == "20"
+            assert len(read) == 20
+            assert max(Counter(read).values()) <= 4, "two tasks have their turns in any order"
+        assert (await asking.get("/nodes?gpu_vendor_id=a")).json() == []
+        assert len(read) == 20
+        nursery.cancel_scope.cancel()
