@@ -194,12 +194,10 @@ def _number(rows: Rows, text: str) -> int:
 
 
 def _with_gpu(rows: Rows, part: str) -> Bools:
-    numbers = [
-        number
-        for text, number in rows.columns.gpu_names
-        if any(part in name for name in text.split("\n"))
-    ]
-    return np.isin(rows.ints("gpu_names"), numbers)
+    """Rows of which a GPU is named so in part. No part spans two names: it is a single line."""
+    is_so = np.zeros(1 + max((number for _, number in rows.columns.gpu_names), default=0), np.bool_)
+    is_so[[number for text, number in rows.columns.gpu_names if part in text]] = True
+    return is_so[rows.ints("gpu_names")]
 
 
 def _farms_named(rows: Rows, wanted: str) -> Bools:

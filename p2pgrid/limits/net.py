@@ -301,6 +301,9 @@ MODEST_MS_PER_SECOND = 10.0
 MODEST_BURST_MS = 300.0
 """The same after a quiet time."""
 
+REQUEST_CHARGE_MS_MAX = 500.0
+"""Charged for one request: what takes longer, as the first query after a start, serves others."""
+
 REQUEST_OVERHEAD_BYTES = 256
 """What a request takes in memory besides its body."""
 

@@ -273,8 +273,8 @@ class Service:
 
     async def answer(self, peer: NodeId, request: Request) -> Answer | Failure:
         """The reply to a request, in its turn. Raises nothing."""
-        async with self.desk.turn(peer, request.method):
-            return await _work(self._handlers, peer, request)
+        async with self.desk.turn(peer, request.method) as meter:
+            return await meter.run(_work(self._handlers, peer, request))
 
 
 class Server:

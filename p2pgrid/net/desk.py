@@ -7,7 +7,8 @@ from itertools import count
 import trio
 
 from p2pgrid.model.ids import NodeId
-from p2pgrid.net.fairness import Budgets, Room, Turns, is_heavy
+from p2pgrid.net.fairness import Budgets, Room, Turns, is_heavy, uncharged_ms
+from p2pgrid.net.meter import Meter
 
 
 class Desk:
@@ -34,8 +35,23 @@ class Desk:
         self._has_room = trio.Event()
 
     @asynccontextmanager
-    async def turn(self, peer: NodeId, method: str) -> AsyncGenerator[None]:
-        """Wait until a request may be worked on; it is, during the block."""
+    async def turn(self, peer: NodeId, method: str) -> AsyncGenerator[Meter]:
+        """Wait until a request may be worked on; it is, during the block, under the meter.
+
+        What it takes beyond what its method takes as a rule is paid by what its peer asks next.
+        """
+        meter = Meter()
+        try:
+            async with self._turn(peer, method):
+                yield meter
+        finally:
+            more_ms = uncharged_ms(method, meter.ms)
+            if more_ms:
+                now = trio.current_time()
+                self._budgets.charge(peer, self._prefix_of_peer(peer), more_ms, now)
+
+    @asynccontextmanager
+    async def _turn(self, peer: NodeId, method: str) -> AsyncGenerator[None]:
         now = trio.current_time()
         delay = self._budgets.delay_seconds(peer, self._prefix_of_peer(peer), method, now)
         if delay:

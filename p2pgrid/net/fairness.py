@@ -22,6 +22,7 @@ from p2pgrid.limits.net import (
     PREFIX_MS_PER_SECOND,
     REQUEST_BYTES_MAX,
     REQUEST_BYTES_PER_PEER_MAX,
+    REQUEST_CHARGE_MS_MAX,
 )
 from p2pgrid.limits.spreading import (
     GOSSIP_PEER_BURST_MS,
@@ -50,6 +51,11 @@ _COST_MS = 1.0
 def cost_ms(method: str) -> float:
     """CPU that a request of this method takes, in milliseconds, as a rule."""
     return _COSTS_MS.get(method, _COST_MS)
+
+
+def uncharged_ms(method: str, taken_ms: float) -> float:
+    """What to charge for a request that took so much, beside what was charged before it."""
+    return max(0.0, min(taken_ms, REQUEST_CHARGE_MS_MAX) - cost_ms(method))
 
 
 def is_heavy(method: str) -> bool:

@@ -120,3 +120,31 @@ async def test_nothing_is_kept_of_those_who_had_their_turn(
     for _ in range(3):
         await ask(where, MODEST, done)
     assert where._called == {}
+
+
+async def test_what_takes_more_than_the_rule_is_paid_by_what_the_peer_asks_next(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    where = desk()
+
+    async def ask_for_much(peer: NodeId, taken_ms: float) -> float:
+        asked_at = trio.current_time()
+        async with where.turn(peer, QUERY) as meter:
+            waited = trio.current_time() - asked_at
+            meter.ms += taken_ms
+        return waited
+
+    count = int(PEER_BURST_MS / 300)
+    assert [await ask_for_much(GREEDY, 300) for _ in range(count)] == [0] * count
+    assert await ask_for_much(GREEDY, 0) > 0
+    assert await ask_for_much(MODEST, 0) == 0
+
+
+async def test_no_single_request_uses_up_a_budget(autojump_clock: trio.testing.MockClock) -> None:
+    """Columns that the first query after a start waits for are for everybody."""
+    where = desk()
+    async with where.turn(MODEST, QUERY) as meter:
+        meter.ms += 10 * PEER_BURST_MS
+    with trio.fail_after(0.001):
+        async with where.turn(MODEST, QUERY):
+            await trio.lowlevel.checkpoint()
