@@ -96,6 +96,8 @@ class Pull:
         self._news_pages = 0
         self._has_gaps = False
         """Whether records that were named did not come: dropped meanwhile, or a session ended."""
+        self._fetched: list[bytes] = []
+        """Cuts that the last answer covers."""
         self._is_whole = False
         """Whether it looks at all that the peer has."""
         self.cursor = cursor
@@ -104,6 +106,8 @@ class Pull:
         """Whether all that the peer has was looked at and is here, not only its news."""
         self.is_partial = False
         """Whether the peer has more than one pull takes, so pull again."""
+        self.in_vain = 0
+        """Names that were asked for, and are still lacking: `note_taken` counts them."""
 
     @property
     def full_pages(self) -> int:
@@ -134,6 +138,11 @@ class Pull:
             case _Phase.DONE:
                 raise AssertionError("nothing was asked")
         return ()
+
+    def note_taken(self) -> None:
+        """Say that the records of the last answer were taken, as far as they are wanted."""
+        self.in_vain += sum(map(self._ours.lacks, self._fetched))
+        self._fetched = []
 
     def _next_question(self) -> Question | None:
         match self._phase:
@@ -194,6 +203,10 @@ class Pull:
         asked = min(len(self._lacking), RECONCILE_FETCH_IDS_MAX)
         require(1 <= reply.covered <= asked, "an answer that covers some of what was asked for")
         require(len(reply.records) <= reply.covered * FETCH_MATCHES_MAX, "few records for a name")
+        if self._are_short:  # of these only the number is known
+            self.in_vain += max(0, reply.covered - len(reply.records))
+        else:
+            self._fetched = self._lacking[: reply.covered]
         del self._lacking[: reply.covered]
         self._has_gaps |= len(reply.records) < reply.covered
         if self._lacking:

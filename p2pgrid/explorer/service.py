@@ -53,6 +53,7 @@ from p2pgrid.limits.explorer import (
     GOODBYE_TRAVEL_SECONDS,
     PULL_BACK_OFF_MS_MIN,
     PULL_IDLE_SECONDS_MAX,
+    PULL_IN_VAIN_MAX,
     PULL_PAUSE_SECONDS_MAX,
     PULL_PAUSE_SECONDS_MIN,
     PULL_PAUSES_SECONDS,
@@ -84,7 +85,7 @@ RHYTHM = Rhythm(
     trust_ms=CURSOR_TRUST_MS,
     back_off_ms_min=PULL_BACK_OFF_MS_MIN,
 )
-_TEMPO = Tempo(RHYTHM, pull_seconds_max=PULL_SECONDS_MAX, idle_seconds_max=PULL_IDLE_SECONDS_MAX)
+_TEMPO = Tempo(RHYTHM, PULL_SECONDS_MAX, PULL_IDLE_SECONDS_MAX, PULL_IN_VAIN_MAX)
 
 
 class Announced(Protocol):

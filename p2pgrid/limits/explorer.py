@@ -137,6 +137,10 @@ PULL_IDLE_SECONDS_MAX = 15.0
 """What one pull may last without news or a full page of ids, as others wait for its place:
 a slow line brings half a megabyte in less, and whoever is slow on purpose gains little."""
 
+PULL_IN_VAIN_MAX = 1024
+"""Records that a peer names and does not bring, or whose time is wrong, beyond as many as are
+taken: one question for records. An honest peer names few that expire meanwhile."""
+
 PULLS_AT_ONCE = 3
 """Peers that came up and are pulled from at the same time; a slow one holds up one of these."""
 

@@ -81,6 +81,9 @@ LEDGER_PULLS_AT_ONCE = 3
 LEDGER_PULL_SECONDS_MAX = 10.0
 """What one pull may last without bringing news; what it brought is kept when it is cut off."""
 
+LEDGER_PULL_IN_VAIN_MAX = 100_000
+"""More than one pull names: batches of an epoch that is yet to come here bring nothing so far."""
+
 LEDGER_UNWANTED_MAX = 50_000
 """Ids of batches and proofs remembered that bring nothing, so as not to fetch them again."""
 

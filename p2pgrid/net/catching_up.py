@@ -12,7 +12,7 @@ from p2pgrid.crdt.answerer import Answerer, Replica
 from p2pgrid.crdt.catch_up import CatchUp, Outcome, Rhythm
 from p2pgrid.crdt.reconcile import Pull
 from p2pgrid.crdt.unwanted import UnwantedIds
-from p2pgrid.errors import GridError, PeerError
+from p2pgrid.errors import BrokenProtocol, GridError, PeerError
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.ids import NodeId, short
 from p2pgrid.net.network import Method, Network, PeerDown, PeerEvent, PeerUp, blaming
@@ -39,6 +39,8 @@ class Tempo:
     """From its begin."""
     idle_seconds_max: float
     """Without bringing news or a full page of ids."""
+    in_vain_max: int
+    """Records that a peer may name and not bring, beyond as many as it brings."""
 
 
 class CatchingUp:
@@ -162,6 +164,10 @@ class CatchingUp:
                     records = pull.receive(reply)
                     fresh = await self._take(records) if records else 0
                 taken += fresh
+                pull.note_taken()
+                if pull.in_vain > taken + self._tempo.in_vain_max:
+                    # Waits like a liar, but is not blamed: it may be our clock that is wrong.
+                    raise BrokenProtocol("records that were named did not come")
                 if fresh or pull.full_pages > full_pages:
                     idle.deadline = trio.current_time() + idle_seconds_max
         if taken:

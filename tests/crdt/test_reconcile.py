@@ -341,6 +341,18 @@ def test_a_peer_cannot_give_nothing_for_ever() -> None:
     assert fetches == 2
 
 
+@pytest.mark.parametrize("are_short", [True, False])
+def test_names_that_bring_nothing_are_counted(are_short: bool) -> None:
+    exchange = fetching()
+    exchange._are_short = are_short
+    exchange.receive(encode(Records((), 1)))
+    exchange.note_taken()
+    exchange.receive(encode(Records((b"1",), 1)))
+    exchange._ours.ids.add(b"\x01" * 32)  # what came
+    exchange.note_taken()
+    assert exchange.in_vain == 1
+
+
 def _question(exchange: Pull) -> object:
     request = exchange.next_request()
     return request and decode(Request, request).question

@@ -11,11 +11,15 @@ import trio.testing
 
 from p2pgrid.crdt import answerer, searches
 from p2pgrid.crdt.catch_up import Rhythm
+from p2pgrid.crdt.messages import Compared, Cuts, Differs, Fetch, ListIds, Records, Request
 from p2pgrid.errors import MalformedRecord
+from p2pgrid.limits.crdt import LIAR_BACK_OFF_MS_MIN
 from p2pgrid.model.ids import NodeId
 from p2pgrid.net.catching_up import CatchingUp, Tempo
 from p2pgrid.net.memory import MemoryHub
 from p2pgrid.net.network import Method, Network
+from p2pgrid.units import SECOND_MS
+from p2pgrid.wire.codec import decode, encode
 from tests.contracts.network_world import key
 from tests.crdt.replicas import PEER, Shelf, numbered
 
@@ -31,6 +35,7 @@ TEMPO = Tempo(
     ),
     pull_seconds_max=60,
     idle_seconds_max=5,
+    in_vain_max=100,
 )
 
 
@@ -138,6 +143,37 @@ async def test_a_slow_line_has_time_for_a_long_list(
         nursery.start_soon(catching_up(networks[0], mine).run)
         await trio.sleep(TEMPO.idle_seconds_max * 0.4 * 6 + 1)
         assert mine.records == theirs.records
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("replays", [True, False])
+async def test_who_names_what_does_not_come_is_asked_rarely(
+    replays: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """He sends what we know instead, or nothing."""
+    mine, fetches = Store(b"known"), 0
+
+    async def answer(_peer: NodeId, body: bytes) -> bytes:
+        nonlocal fetches
+        await trio.lowlevel.checkpoint()
+        match decode(Request, body).question:
+            case ListIds():
+                cuts = b"".join(number.to_bytes(8, "big") for number in range(20_000))
+                return encode(Cuts(cuts, is_last=True))
+            case Fetch():
+                fetches += 1
+                return encode(Records((b"known",) * 60 * replays, 60))
+            case _:
+                return encode(Compared(Differs(1, 1, 20_000, bytes(16))))
+
+    async with peers(2) as networks, trio.open_nursery() as nursery:
+        networks[1].serve(Method.RECONCILE_EXPLORER, answer)
+        ours = catching_up(networks[0], mine)
+        nursery.start_soon(ours.run)
+        await trio.sleep(LIAR_BACK_OFF_MS_MIN / SECOND_MS - 1)
+        assert fetches == 2  # of one pull
+        assert ours.pulls == 0
+        assert all(link.faults == 0 for link in networks[0].links())
         nursery.cancel_scope.cancel()
 
 
