@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from sys import getsizeof
 
 from p2pgrid.crdt.register import Contradiction, RegisterKey, contradicted_register
 from p2pgrid.errors import MalformedRecord
@@ -11,7 +12,7 @@ from p2pgrid.limits import explorer as limits
 from p2pgrid.model.farm import FarmMembers, FarmRecord
 from p2pgrid.model.flist import FlistName, Holdings
 from p2pgrid.model.ids import NetworkId
-from p2pgrid.model.node import CapacityUpdate, NodeAnnouncement
+from p2pgrid.model.node import CapacityUpdate, Location, NodeAnnouncement
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.kinds import RecordKind
 from p2pgrid.wire.signed import (
@@ -201,13 +202,42 @@ def bytes_max_of(kind: RecordKind) -> int:
 
 
 def memory_bytes_of(signed: Signed[ExplorerRecord]) -> int:
-    """About what holding a record takes of memory, on the safe side."""
-    flists = len(signed.record.flists) if isinstance(signed.record, Holdings) else 0
-    return (
-        limits.RECORD_MEMORY_BYTES
-        + limits.RECORD_MEMORY_FACTOR * len(signed.envelope)
-        + limits.HOLDER_MEMORY_BYTES * flists
-    )
+    """About what holding a record takes of memory, its row in columns included."""
+    return limits.RECORD_MEMORY_BYTES + len(signed.envelope) + _contents_bytes(signed.record)
+
+
+def _contents_bytes(record: ExplorerRecord) -> int:
+    """Of the objects that differ in number or length: a text of two letters is one of 51 bytes."""
+    match record:
+        case NodeAnnouncement(hardware=hardware):
+            gpus = "\n".join(hardware.gpus).casefold()
+            machine = (hardware.board, hardware.cpu_model, hardware.virtualized or "", gpus)
+            ways = (*record.addresses, record.overlay_address, record.version)
+            texts = _texts_bytes(machine) + _texts_bytes(hardware.gpus) + _texts_bytes(ways)
+            return limits.NODE_MEMORY_BYTES + texts + _place_bytes(record.location)
+        case CapacityUpdate():
+            return 0
+        case FarmRecord():
+            said = (record.title, record.title.casefold(), *record.public_ranges)
+            return limits.FARM_MEMORY_BYTES + _texts_bytes(said) + _place_bytes(record.location)
+        case FarmMembers():
+            return limits.ID_MEMORY_BYTES * len(record.nodes)
+        case FlistName():
+            return _texts_bytes((record.title, record.tag, record.description))
+        case Holdings():
+            return limits.HOLDER_MEMORY_BYTES * len(record.flists)
+
+
+def _texts_bytes(texts: tuple[str, ...]) -> int:
+    return sum(map(getsizeof, texts)) + limits.TEXT_MEMORY_BYTES * len(texts)
+
+
+def _place_bytes(location: Location | None) -> int:
+    """Texts of a location, and those in columns."""
+    if location is None:
+        return 0
+    country, city = location.country, location.city
+    return _texts_bytes((country, city, country.casefold(), city.casefold()))
 
 
 def _open(data: bytes) -> _AnyEnvelope:

@@ -61,11 +61,11 @@ EXPLORER_REGISTERS_MAX = (
 )
 """Records of all kinds that one honest peer may hold."""
 
-EXPLORER_MEMORY_BYTES_MAX = 520 * MIB
+EXPLORER_MEMORY_BYTES_MAX = 666 * MIB
 """What the records of all kinds take; the shares below add up to it."""
 
-ANNOUNCEMENTS_MEMORY_BYTES_MAX = 262 * MIB
-"""Announcements: 2.6 KiB each when all places are taken."""
+ANNOUNCEMENTS_MEMORY_BYTES_MAX = 400 * MIB
+"""Announcements: 4.1 KiB each when all places are taken."""
 
 CAPACITY_MEMORY_BYTES_MAX = 150 * MIB
 """Updates of capacity: 1.5 KiB each."""
@@ -74,25 +74,34 @@ FARMS_MEMORY_BYTES_MAX = 24 * MIB
 """Farms: 2.4 KiB each."""
 
 FARM_MEMBERS_MEMORY_BYTES_MAX = 24 * MIB
-"""Lists of members: one node takes 110 bytes, so 200,000 nodes in all."""
+"""Lists of members: one node takes 122 bytes, so 200,000 nodes in all."""
 
 FARM_MEMBERS_ORPHAN_BYTES_MAX = 2 * MIB
 """Of these, lists whose farm is not known: it may come a moment later, and keys are free."""
 
-FLIST_NAMES_MEMORY_BYTES_MAX = 32 * MIB
-"""Names of flists: 1.6 KiB each."""
+FLIST_NAMES_MEMORY_BYTES_MAX = 40 * MIB
+"""Names of flists: 2 KiB each."""
 
 HOLDINGS_MEMORY_BYTES_MAX = 28 * MIB
-"""Holdings: one flist takes 350 bytes, so 70,000 in all."""
+"""Holdings: one flist takes 370 bytes, so 70,000 in all."""
 
-RECORD_MEMORY_BYTES = 1000
-"""What a record takes in memory however short it is: objects, its id, its places in indexes."""
+RECORD_MEMORY_BYTES = 1250
+"""What a record takes in memory beside its envelope: objects, its id, its places in indexes."""
 
-RECORD_MEMORY_FACTOR = 3
-"""What each byte of an envelope takes in memory: itself, and the texts and ids made of it."""
+NODE_MEMORY_BYTES = 1000
+"""What an announcement takes besides: more objects, and its row in columns."""
 
-HOLDER_MEMORY_BYTES = 250
-"""What one flist of a Holdings record takes in the index of holders, when no other has it."""
+FARM_MEMORY_BYTES = 400
+"""What a farm takes besides."""
+
+TEXT_MEMORY_BYTES = 16
+"""What a text takes beside its object: where it is listed, and what allocating rounds up to."""
+
+ID_MEMORY_BYTES = 88
+"""What a listed id of 32 bytes takes: its object, and where it is listed."""
+
+HOLDER_MEMORY_BYTES = ID_MEMORY_BYTES + 250
+"""What one flist of a Holdings record takes: its id, and in the index of holders."""
 
 CONTRADICTIONS_MAX = 1000
 """Proofs that an author said two things at once; the first ones are kept."""

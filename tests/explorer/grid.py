@@ -122,6 +122,15 @@ def farm_members(*numbers: int, sequence: int = 0, time_ms: int = NOW) -> Signed
     return sign(members, FARM_KEY, GRID)
 
 
+def members_of(number: int, count: int) -> Signed[ExplorerRecord]:
+    """A list of so many nodes by the farm of a free key."""
+    farm = FarmMembers(
+        farm=FarmId(node_of(number)), incarnation=1, sequence=0, time_ms=NOW,
+        nodes=tuple(NodeId(number.to_bytes(16) + n.to_bytes(16)) for n in range(count)),
+    )  # fmt: skip
+    return sign(farm, key_of(number), GRID)
+
+
 def flist_name(
     number: int, title: str, flist: FlistId | None, *, sequence: int = 0, time_ms: int = NOW
 ) -> Signed[ExplorerRecord]:

@@ -1,7 +1,5 @@
 """The view is the same whatever order records come in, and its rules hold for each of them."""
 
-import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from p2pgrid.crdt.register import register_key
 from p2pgrid.explorer.admission import Admission, Refusal
 from p2pgrid.explorer.query import NodeFilter, Presence
-from p2pgrid.explorer.records import QUOTAS, ExplorerRecord, memory_bytes_of, verify_record
+from p2pgrid.explorer.records import QUOTAS, ExplorerRecord, memory_bytes_of
 from p2pgrid.explorer.view import View
 from p2pgrid.limits.explorer import (
     CONTRADICTIONS_BYTES_MAX,
@@ -26,7 +24,7 @@ from p2pgrid.limits.explorer import (
 )
 from p2pgrid.model.capacity import Capacity
 from p2pgrid.model.farm import FarmMembers
-from p2pgrid.model.ids import FarmId, FlistId, NodeId
+from p2pgrid.model.ids import FarmId, FlistId
 from p2pgrid.model.node import NodeStatus
 from p2pgrid.units import KIB, MIB, TimestampMs
 from p2pgrid.wire.kinds import RecordKind
@@ -42,6 +40,7 @@ from tests.explorer.grid import (
     flist_name,
     holdings,
     key_of,
+    members_of,
     node_of,
     updated,
 )
@@ -285,15 +284,6 @@ def test_publishers_of_most_names_make_room_first_then_the_least_renewed() -> No
     assert modest[1].id not in view.ids
 
 
-def members_of(number: int, count: int) -> Signed[ExplorerRecord]:
-    """A list of so many nodes by the farm of a free key."""
-    farm = FarmMembers(
-        farm=FarmId(node_of(number)), incarnation=1, sequence=0, time_ms=NOW,
-        nodes=tuple(NodeId(number.to_bytes(16) + n.to_bytes(16)) for n in range(count)),
-    )  # fmt: skip
-    return sign(farm, key_of(number), GRID)
-
-
 def test_large_records_are_bounded_by_what_they_take_of_memory() -> None:
     view = crowded(RecordKind.FARM_MEMBERS, memory_bytes_max=MIB, orphan_bytes_max=None)
     for number in range(1, 31):
@@ -346,30 +336,6 @@ def test_what_made_room_is_not_wanted_again_however_much_it_is() -> None:
 def test_the_shares_of_memory_add_up() -> None:
     shares = sum(quota.memory_bytes_max for quota in QUOTAS.values())
     assert shares == EXPLORER_MEMORY_BYTES_MAX
-
-
-def test_the_estimate_of_memory_is_not_below_what_records_take() -> None:
-    """Python's own count of what is allocated, for records of all sizes."""
-    makers: list[Callable[[int], Signed[ExplorerRecord]]] = [
-        announced,
-        lambda n: announced(n, addresses=("a" * 200,) * 16),
-        lambda n: updated(n, TOTAL),
-        lambda n: flist_name(n, "web", FlistId(bytes(32))),
-        lambda n: holdings(n, *(FlistId(bytes([n, k]) * 16) for k in range(100))),
-        lambda n: members_of(n, 1),
-        lambda n: members_of(n, 1000),
-    ]
-    for make in makers:
-        envelopes = [make(number).envelope for number in range(1, 60)]
-        tracemalloc.start()
-        view = View()
-        for envelope in envelopes:
-            signed = verify_record(bytes(bytearray(envelope)), GRID)
-            assert signed is not None
-            view.accept(signed, NOW)
-        taken = tracemalloc.get_traced_memory()[0]
-        tracemalloc.stop()
-        assert taken < 1.2 * view.memory_bytes + EMPTY_VIEW_BYTES
 
 
 def test_what_an_author_who_left_said_is_no_evidence_any_more() -> None:
