@@ -256,7 +256,7 @@ async def test_a_lossy_grid_becomes_one_view(autojump_clock: trio.testing.MockCl
         grid.world.hub.gossip_loss = 0.7
         for number in grid.explorers:
             await grid.publish(number)
-        await trio.sleep(PULL_PAUSE_SECONDS_MAX * 4)
+        await trio.sleep(PULL_PAUSE_SECONDS_MAX * 10)
         assert grid.are_equal()
         assert len(grid.explorers[1].nodes()) == 8
 
