@@ -195,9 +195,10 @@ def _number(rows: Rows, text: str) -> int:
 
 def _with_gpu(rows: Rows, part: str) -> Bools:
     """Rows of which a GPU is named so in part. No part spans two names: it is a single line."""
-    is_so = np.zeros(1 + max((number for _, number in rows.columns.gpu_names), default=0), np.bool_)
+    numbers = rows.ints("gpu_names")  # rows that are gone still have one, which nobody uses
+    is_so = np.zeros(1 + numbers.max(initial=0), np.bool_)
     is_so[[number for text, number in rows.columns.gpu_names if part in text]] = True
-    return is_so[rows.ints("gpu_names")]
+    return is_so[numbers]
 
 
 def _farms_named(rows: Rows, wanted: str) -> Bools:

@@ -1,9 +1,9 @@
 """Every command is there, says the same of itself everywhere, and starts at once."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -207,13 +207,15 @@ def test_help_imports_nothing_slow() -> None:
 
 
 def test_help_is_there_at_once() -> None:
+    """Of processor time: by the clock it depends on what else the machine does."""
     seconds = []
-    for _ in range(5):
-        start = time.monotonic()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-m", "p2pgrid", "--help"], capture_output=True, check=True)
-        seconds.append(time.monotonic() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
-    assert min(seconds) < HELP_SECONDS_MAX  # the others waited for a busy machine
+    assert 0 < min(seconds) < HELP_SECONDS_MAX
 
 
 def test_a_reader_that_goes_away_is_no_fault() -> None:
