@@ -10,6 +10,7 @@ from p2pgrid.ledger.audit import Audit, AuditReport
 from p2pgrid.ledger.certificate import WitnessSet
 from p2pgrid.limits.ledger import (
     AUDIT_BATCHES_AT_ONCE,
+    AUDIT_REPEATS_MAX,
     AUDIT_ROUNDS_MAX,
     AUDIT_SETTLE_SECONDS,
 )
@@ -25,13 +26,16 @@ async def verify_ledger(archive: Archive, store: Store, on_progress: OnCount) ->
 
     Signatures are checked in threads, 90 µs each. What is certified meanwhile is looked at
     too, so that the state in use can be compared in the end. When an epoch ended meanwhile,
-    what it ended without had counted, and all is looked at anew.
+    what it ended without had counted, and all is looked at anew, a few times at most.
     """
-    while True:
+    settled = archive.epochs.settled
+    report = await _verify(archive, store, on_progress)
+    for _ in range(AUDIT_REPEATS_MAX):
+        if report.is_sound or settled == archive.epochs.settled:
+            break
         settled = archive.epochs.settled
         report = await _verify(archive, store, on_progress)
-        if report.is_sound or settled == archive.epochs.settled:
-            return report
+    return report
 
 
 async def _verify(archive: Archive, store: Store, on_progress: OnCount) -> AuditReport:

@@ -136,6 +136,10 @@ of progress."""
 AUDIT_FINDINGS_MAX = 20
 """What is told of each rule that does not hold; where there are more, the number says so."""
 
+AUDIT_REPEATS_MAX = 3
+"""How often a ledger in which something was wrong is looked at anew since an epoch ended
+meanwhile: a verification takes minutes, an epoch hours."""
+
 AUDIT_ROUNDS_MAX = 20
 """How often an audit looks again for what was certified meanwhile, before it compares."""
 

@@ -242,7 +242,6 @@ async def test_what_an_epoch_ended_with_is_final(autojump_clock: MockClock) -> N
         assert await light.witnesses() == await full.witnesses()
 
 
-@pytest.mark.timeout(240)  # while a thread verifies, the clock runs from epoch to epoch
 async def test_a_ledger_of_several_epochs_is_verified(autojump_clock: MockClock) -> None:
     world = World(genesis(1))
     (name,) = witness_names(1)
