@@ -33,6 +33,10 @@ class Block(NamedTuple):
     """blake2b-256 of the plain bytes; opens the chunk."""
 
 
+Wanted = tuple[Block, int]
+"""(a block, how many plain bytes it holds)."""
+
+
 def encode_block(plain: bytes) -> tuple[Block, bytes]:
     r"""The block for up to CHUNK_BYTES of a file, and the blob to store. 0.3 GB/s.
 

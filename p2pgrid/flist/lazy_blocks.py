@@ -13,10 +13,9 @@ from itertools import islice
 import trio
 
 from p2pgrid.errors import GridError, Unreachable
-from p2pgrid.flist.blocks import block_lengths, decode_block
-from p2pgrid.flist.mounted_tree import Wanted
+from p2pgrid.flist.blocks import Wanted, decode_block
 from p2pgrid.flist.reading import GetMany
-from p2pgrid.flist.tree import Entry, walk
+from p2pgrid.flist.tree import Entry, blocks_in_order
 from p2pgrid.limits.fuse import (
     LAZY_BATCH_CHUNKS,
     LAZY_FETCHES_AT_ONCE,
@@ -48,7 +47,7 @@ class LazyBlocks:
             get_many: brings chunks from wherever they are; called in threads.
             memory_bytes: what opened blocks may take; one read may need more for a moment.
         """
-        self._order = _order_of(root)
+        self._order = blocks_in_order(root)
         self._place = {wanted: place for place, wanted in enumerate(self._order)}
         self._get_many = get_many
         self._memory_bytes = memory_bytes
@@ -181,14 +180,3 @@ class LazyBlocks:
         return list(
             islice((one for one in ahead if one[0].id not in self._seen), LAZY_BATCH_CHUNKS)
         )
-
-
-def _order_of(root: Entry) -> list[Wanted]:
-    """Every block once, in the order in which the tree is read."""
-    return list(
-        dict.fromkeys(
-            wanted
-            for _, entry in walk(root)
-            for wanted in zip(entry.blocks, block_lengths(entry.size), strict=True)
-        )
-    )

@@ -8,13 +8,10 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from p2pgrid.flist.blocks import Block, block_lengths
+from p2pgrid.flist.blocks import Wanted, block_lengths
 from p2pgrid.flist.tree import Entry, device_major, device_minor
 from p2pgrid.fuse.wire import ROOT_NODE, Attributes
 from p2pgrid.limits.chunks import CHUNK_BYTES
-
-Wanted = tuple[Block, int]
-"""(block, its length in plain bytes)."""
 
 
 class Blocks(Protocol):

@@ -10,15 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from p2pgrid.errors import NotFound
-from p2pgrid.flist.blocks import Block, block_lengths, decode_block
-from p2pgrid.flist.tree import Entry, walk
+from p2pgrid.flist.blocks import Block, Wanted, decode_block
+from p2pgrid.flist.tree import Entry, blocks_in_order
 from p2pgrid.limits.flist import READ_BATCH_CHUNKS
 from p2pgrid.model.ids import ChunkId, short
 
 GetMany = Callable[[Sequence[ChunkId]], Sequence[bytes | None]]
 """Chunks from the store, None for each that is not there."""
-
-_Wanted = tuple[Block, int]
 
 
 class BlockReader:
@@ -27,19 +25,13 @@ class BlockReader:
     def __init__(
         self, root: Entry, get_many: GetMany, on_bytes: Callable[[int, int], None]
     ) -> None:
-        self._order: list[_Wanted] = list(
-            dict.fromkeys(
-                wanted
-                for _, entry in walk(root)
-                for wanted in zip(entry.blocks, block_lengths(entry.size), strict=True)
-            )
-        )
+        self._order = blocks_in_order(root)
         self._place = {wanted: place for place, wanted in enumerate(self._order)}
         self._total = sum(length for _, length in self._order)
         self._next = 0
         self._done = 0
-        self._ready: dict[_Wanted, bytearray] = {}
-        self._again: dict[_Wanted, bytearray] = {}
+        self._ready: dict[Wanted, bytearray] = {}
+        self._again: dict[Wanted, bytearray] = {}
         self._get_many = get_many
         self._on_bytes = on_bytes
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
@@ -82,7 +74,7 @@ class BlockReader:
         self._on_bytes(min(self._done, self._total), self._total)
 
 
-def _open(wanted: _Wanted, blob: bytes | None) -> bytearray:
+def _open(wanted: Wanted, blob: bytes | None) -> bytearray:
     block, length = wanted
     if blob is None:
         raise NotFound(f"chunk {short(block.id)} is not here any more; fetch the flist again")

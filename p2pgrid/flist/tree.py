@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from p2pgrid.errors import BadImage
-from p2pgrid.flist.blocks import Block
+from p2pgrid.flist.blocks import Block, Wanted, block_lengths
 from p2pgrid.limits.chunks import IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX
 from p2pgrid.limits.flist import (
     IMAGE_DEPTH_MAX,
@@ -106,6 +106,17 @@ def walk(root: Entry) -> Iterator[tuple[bytes, Entry]]:
 def chunk_ids(root: Entry) -> list[ChunkId]:
     """Every chunk of a tree once, in the order in which its files are read."""
     return list(dict.fromkeys(block.id for _, entry in walk(root) for block in entry.blocks))
+
+
+def blocks_in_order(root: Entry) -> list[Wanted]:
+    """Every block of a tree once, in the order in which its files are read."""
+    return list(
+        dict.fromkeys(
+            wanted
+            for _, entry in walk(root)
+            for wanted in zip(entry.blocks, block_lengths(entry.size), strict=True)
+        )
+    )
 
 
 def check_name(name: bytes) -> bytes:

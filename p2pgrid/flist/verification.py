@@ -7,13 +7,10 @@ import trio
 
 from p2pgrid.chunks.chunk_store import ChunkStore
 from p2pgrid.errors import BadImage
-from p2pgrid.flist.blocks import Block, block_lengths, decode_block
-from p2pgrid.flist.tree import Entry, walk
+from p2pgrid.flist.blocks import Wanted, decode_block
+from p2pgrid.flist.tree import Entry, blocks_in_order
 from p2pgrid.limits.flist import READ_BATCH_CHUNKS
 from p2pgrid.model.ids import ChunkId
-
-_Wanted = tuple[Block, int]
-"""A block and its plain bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +31,7 @@ async def verify_blocks(
 
     `on_bytes` hears (plain bytes verified, in all) after each batch.
     """
-    order: list[_Wanted] = list(
-        dict.fromkeys(
-            wanted
-            for _, entry in walk(root)
-            for wanted in zip(entry.blocks, block_lengths(entry.size), strict=True)
-        )
-    )
+    order = blocks_in_order(root)
     total, done = sum(length for _, length in order), 0
     missing: dict[ChunkId, None] = {}
     damaged: dict[ChunkId, None] = {}
@@ -56,7 +47,7 @@ async def verify_blocks(
     return Verdict(len(order), tuple(missing), tuple(damaged))
 
 
-def _damaged(batch: Sequence[_Wanted], blobs: Sequence[bytes | None]) -> list[ChunkId]:
+def _damaged(batch: Sequence[Wanted], blobs: Sequence[bytes | None]) -> list[ChunkId]:
     found = []
     for (block, length), blob in zip(batch, blobs, strict=True):
         try:

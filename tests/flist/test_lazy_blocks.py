@@ -8,9 +8,8 @@ import trio
 import trio.testing
 
 from p2pgrid.errors import NotFound, Unreachable
-from p2pgrid.flist.blocks import block_lengths
+from p2pgrid.flist.blocks import Wanted, block_lengths
 from p2pgrid.flist.lazy_blocks import LazyBlocks
-from p2pgrid.flist.mounted_tree import Wanted
 from p2pgrid.flist.tree import walk
 from p2pgrid.limits.fuse import LAZY_BATCH_CHUNKS, LAZY_READ_SECONDS_MAX
 from p2pgrid.model.ids import ChunkId
@@ -33,9 +32,15 @@ class Far:
         self.failures = 0
         self.gate = threading.Event()
         self.gate.set()
+        self._questions = threading.Semaphore(0)
+
+    async def question(self) -> None:
+        """Wait until a thread has put one more question."""
+        await trio.to_thread.run_sync(self._questions.acquire)
 
     def get_many(self, chunks: Sequence[ChunkId]) -> list[bytes | None]:
         self.asked.append(list(chunks))
+        self._questions.release()
         self.gate.wait(10)
         if self.failures:
             self.failures -= 1
@@ -94,9 +99,9 @@ async def test_who_waits_goes_before_the_rest() -> None:
     far.gate.clear()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(blocks.run)
-        await trio.testing.wait_all_tasks_blocked()
+        await far.question()
         nursery.start_soon(blocks.bring, WANTED[39:])
-        await trio.testing.wait_all_tasks_blocked()
+        await far.question()
         far.gate.set()
     assert far.asked[1] == [WANTED[39][0].id]
 

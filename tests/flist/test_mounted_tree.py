@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from p2pgrid.flist.blocks import block_lengths, decode_block
+from p2pgrid.flist.blocks import Wanted, block_lengths, decode_block
 from p2pgrid.flist.lazy_blocks import LazyBlocks
-from p2pgrid.flist.mounted_tree import MountedTree, Wanted
+from p2pgrid.flist.mounted_tree import MountedTree
 from p2pgrid.flist.tree import Entry, walk
 from p2pgrid.flist.unpack import unpack
 from p2pgrid.fuse.wire import ROOT_NODE
