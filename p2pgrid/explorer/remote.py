@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Generic, TypeVar
 
-import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.crdt.register import Contradiction, RegisterKey
@@ -42,11 +41,11 @@ from p2pgrid.limits.explorer import (
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
 from p2pgrid.model.flist import FlistName
 from p2pgrid.model.ids import FlistId, NetworkId, NodeId
-from p2pgrid.net.asking import Panel
+from p2pgrid.net.asking import Panel, ask_one
 from p2pgrid.net.network import Method, Network, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
-from p2pgrid.wire.codec import decode, encode
+from p2pgrid.wire.codec import encode
 from p2pgrid.wire.signed import Signed
 
 log = logging.getLogger(__name__)
@@ -258,11 +257,10 @@ class RemoteExplorer:
             raise
 
     async def _request(self, peer: NodeId, query: Query) -> Page:
-        with trio.move_on_after(REQUEST_SECONDS_MAX):
-            answer = await self._network.request(peer, Method.EXPLORER_QUERY, encode(query))
-            with blaming(self._network, peer):
-                return decode(Page, answer, bytes_max=_PAGE_BYTES_MAX)
-        raise Unreachable(f"no answer within {REQUEST_SECONDS_MAX:g} s")
+        method = Method.EXPLORER_QUERY
+        return await ask_one(
+            self._network, peer, method, encode(query), Page, REQUEST_SECONDS_MAX, _PAGE_BYTES_MAX
+        )
 
 
 def _view_of(answer: _Answer, now_ms: TimestampMs) -> View:

@@ -22,12 +22,12 @@ from p2pgrid.limits.epochs import (
     CUT_OPERATIONS_MAX,
     EPOCH_ANSWER_SECONDS_MAX,
 )
-from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedBatch
 from p2pgrid.model.epoch import EpochCertificate
 from p2pgrid.model.ids import NodeId, RecordId
+from p2pgrid.net.asking import ask_one
 from p2pgrid.net.network import Method, Network, blaming
-from p2pgrid.wire.codec import decode, encode
+from p2pgrid.wire.codec import encode
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,8 @@ async def ask(
     network: Network, peer: NodeId, method: Method, query: object, answer: type[_M]
 ) -> _M:
     """One answer of one peer. Raises GridError; the peer is blamed for what is no answer."""
-    with trio.move_on_after(EPOCH_ANSWER_SECONDS_MAX):
-        data = await network.request(peer, method, encode(query))
-        with blaming(network, peer):
-            return decode(answer, data, bytes_max=FRAME_BYTES_MAX)
-    raise Unreachable(f"no answer within {EPOCH_ANSWER_SECONDS_MAX:g} s")
+    body = encode(query)
+    return await ask_one(network, peer, method, body, answer, EPOCH_ANSWER_SECONDS_MAX)
 
 
 async def fetch_epochs(network: Network, peer: NodeId, first: int) -> tuple[EpochCertificate, ...]:

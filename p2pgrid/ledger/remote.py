@@ -11,7 +11,6 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
-import trio
 from nacl.signing import SigningKey
 
 from p2pgrid.errors import Conflicting, GridError, Refused, Unreachable
@@ -62,16 +61,15 @@ from p2pgrid.limits.ledger import (
     SUBMIT_SECONDS_MAX,
 )
 from p2pgrid.limits.net import REQUEST_SECONDS_MAX
-from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.certificate import CertifiedOperation, Equivocation
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.ids import AccountId, NodeId, RecordId, short
 from p2pgrid.model.operation import Operation, Payload
-from p2pgrid.net.asking import Panel, reason_of
+from p2pgrid.net.asking import Panel, ask_one, reason_of
 from p2pgrid.net.network import Method, Network, blaming
 from p2pgrid.store.store import Store
 from p2pgrid.units import TimestampMs
-from p2pgrid.wire.codec import decode, encode
+from p2pgrid.wire.codec import encode
 from p2pgrid.wire.signed import Signed, verify
 
 log = logging.getLogger(__name__)
@@ -132,11 +130,14 @@ class RemoteLedger:
         reasons: list[str] = []
         for peer in self._panel.peers():
             try:
-                data = await self._request(
-                    peer, Method.LEDGER_SUBMIT, signed.envelope, SUBMIT_SECONDS_MAX + 5
+                proof = await ask_one(
+                    self._network,
+                    peer,
+                    Method.LEDGER_SUBMIT,
+                    signed.envelope,
+                    CertifiedOperation,
+                    SUBMIT_SECONDS_MAX + 5,
                 )
-                with blaming(self._network, peer):
-                    proof = decode(CertifiedOperation, data, bytes_max=FRAME_BYTES_MAX)
                 await self._epochs.reach(peer, proof.certificate.epoch)
                 witnesses = set_of(proof.certificate.epoch, self._epochs.witness_sets)
                 with blaming(self._network, peer):
@@ -303,16 +304,8 @@ class RemoteLedger:
         return found
 
     async def _ask(self, peer: NodeId, method: Method, query: object, answer: type[_M]) -> _M:
-        data = await self._request(peer, method, encode(query), REQUEST_SECONDS_MAX)
-        with blaming(self._network, peer):
-            return decode(answer, data, bytes_max=FRAME_BYTES_MAX)
-
-    async def _request(
-        self, peer: NodeId, method: Method, body: bytes, seconds_max: float
-    ) -> bytes:
-        with trio.move_on_after(seconds_max):
-            return await self._network.request(peer, method, body)
-        raise Unreachable(f"no answer within {seconds_max:g} s")
+        body = encode(query)
+        return await ask_one(self._network, peer, method, body, answer, REQUEST_SECONDS_MAX)
 
 
 def _most_common(answers: Sequence[_H]) -> _H:

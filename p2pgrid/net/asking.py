@@ -9,10 +9,34 @@ from typing import TypeVar
 import trio
 
 from p2pgrid.errors import GridError, Unreachable
+from p2pgrid.limits.wire import FRAME_BYTES_MAX
 from p2pgrid.model.ids import NodeId, short
-from p2pgrid.net.network import Network
+from p2pgrid.net.network import Method, Network, blaming
+from p2pgrid.wire.codec import decode
 
 _T = TypeVar("_T")
+
+
+async def ask_one(  # noqa: PLR0913, PLR0917 - one for each thing that a question is made of
+    network: Network,
+    peer: NodeId,
+    method: Method,
+    body: bytes,
+    answer: type[_T],
+    seconds_max: float,
+    bytes_max: int = FRAME_BYTES_MAX,
+) -> _T:
+    """One answer of one peer, which is blamed for what is no answer.
+
+    Raises:
+        Unreachable: none within `seconds_max`.
+        GridError: what the peer says went wrong, or it is no `answer`.
+    """
+    with trio.move_on_after(seconds_max):
+        data = await network.request(peer, method, body)
+        with blaming(network, peer):
+            return decode(answer, data, bytes_max=bytes_max)
+    raise Unreachable(f"no answer within {seconds_max:g} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from p2pgrid.errors import Refused, Unreachable
+from p2pgrid.errors import MalformedRecord, Refused, Unreachable
+from p2pgrid.ledger.messages import StatusQuery
 from p2pgrid.model.ids import NodeId
-from p2pgrid.net.asking import Panel, spread_by
+from p2pgrid.net.asking import Panel, ask_one, spread_by
+from p2pgrid.net.network import Method, Network
+from p2pgrid.wire.codec import encode
 from tests.explorer.grid import node_of
 from tests.explorer.peers import open_world
 
@@ -99,3 +102,53 @@ def test_peers_of_different_networks_are_asked_first() -> None:
     assert spread_by(crowd.__getitem__, peers) == peers
     mixed = {**crowd, peers[6]: "10.2.", peers[7]: "10.3."}
     assert spread_by(mixed.__getitem__, peers) == [peers[0], *peers[6:], *peers[1:6]]
+
+
+@asynccontextmanager
+async def open_answering(
+    answer: bytes, *, seconds: float = 0.0
+) -> AsyncGenerator[tuple[Network, list[NodeId]], None]:
+    """Our network, and whom it blamed; peer 1 gives this answer after so long."""
+
+    async def answering(_peer: NodeId, body: bytes) -> bytes:
+        assert body == b"question"
+        await trio.sleep(seconds)
+        return answer
+
+    async with open_world() as world:
+        (await world.join(1)).serve(Method.LEDGER_STATUS, answering)
+        network = await world.join(100)
+        blamed: list[NodeId] = []
+        network.blame = blamed.append  # type: ignore[assignment, method-assign]  # to see it
+        yield network, blamed
+
+
+async def test_one_peer_is_asked_and_its_answer_read(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_answering(encode(StatusQuery())) as (network, blamed):
+        method = Method.LEDGER_STATUS
+        told = await ask_one(network, node_of(1), method, b"question", StatusQuery, 5)
+        assert (told, blamed) == (StatusQuery(), [])
+
+
+async def test_what_is_no_answer_or_too_long_is_held_against_the_peer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    method = Method.LEDGER_STATUS
+    for answer, bytes_max in ((b"nonsense", 100), (encode(StatusQuery()), 0)):
+        async with open_answering(answer) as (network, blamed):
+            with pytest.raises(MalformedRecord):
+                await ask_one(network, node_of(1), method, b"question", StatusQuery, 5, bytes_max)
+            assert blamed == [node_of(1)]
+
+
+async def test_nobody_waits_longer_for_one_than_was_said(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_answering(b"", seconds=60) as (network, blamed):
+        began = trio.current_time()
+        with pytest.raises(Unreachable, match="no answer within 5 s"):
+            await ask_one(network, node_of(1), Method.LEDGER_STATUS, b"question", StatusQuery, 5)
+        assert trio.current_time() - began < 5.5
+        assert blamed == []
