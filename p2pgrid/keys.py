@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nacl.signing import SigningKey
 
+from p2pgrid.durable import sync_directory
 from p2pgrid.errors import BadInput, Locked, NotFound, Unusable
 from p2pgrid.limits.keys import KEY_FILE_BYTES_MAX
 from p2pgrid.sealed_key import Cost, SealedKey, read_sealed, seal
@@ -143,7 +144,7 @@ def change_passphrase(
     try:
         temporary = _written(path, key, sealed)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise Unusable(f"cannot write {path}: {error.strerror}") from error
 
@@ -202,7 +203,7 @@ def _create(path: Path, key: SigningKey, sealed: SealedKey | None = None) -> Sig
             path.hardlink_to(temporary)
         finally:
             temporary.unlink()
-        _sync_folder(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -223,11 +224,3 @@ def _written(path: Path, key: SigningKey, sealed: SealedKey | None) -> Path:
         temporary.unlink()
         raise
     return temporary
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

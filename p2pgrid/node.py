@@ -35,7 +35,7 @@ from p2pgrid.farming.service import open_machine
 from p2pgrid.flist.service import FlistService
 from p2pgrid.gridproxy.service import serve_gridproxy
 from p2pgrid.introductions import Introductions
-from p2pgrid.ledger.genesis_file import read_genesis, write_genesis
+from p2pgrid.ledger.genesis_file import GENESIS_NAME, read_genesis, write_genesis
 from p2pgrid.ledger.remote import RemoteLedger
 from p2pgrid.ledger.service import LedgerService
 from p2pgrid.model.genesis import Genesis
@@ -67,7 +67,6 @@ from p2pgrid.workload.service import WorkloadService, open_workloads
 
 log = logging.getLogger(__name__)
 
-GENESIS_NAME = "genesis.cbor"
 _NETWORK_KEY = Table.META.key(b"network")
 
 

@@ -6,10 +6,10 @@ Anybody may publish an image under any title. Who has run something of a publish
 at him; the first time, people are told who he is.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from p2pgrid.durable import replace_file
 from p2pgrid.errors import Unusable
 from p2pgrid.limits.keys import PUBLISHERS_MAX
 from p2pgrid.model.ids import ID_BYTES, AccountId
@@ -62,12 +62,7 @@ def _account(line: str) -> bytes:
 
 def _write(data: Path, publishers: Iterable[AccountId]) -> None:
     path = publishers_path(data)
-    partial = path.with_name(".publishers.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(b"".join(one.hex().encode() + b"\n" for one in publishers))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        replace_file(path, b"".join(one.hex().encode() + b"\n" for one in publishers))
     except OSError as error:
         raise Unusable(f"cannot write {path}: {error.strerror}") from error

@@ -27,9 +27,9 @@ from p2pgrid.errors import (
     Unreachable,
     Unusable,
 )
-from p2pgrid.ledger.genesis_file import encode_genesis, new_genesis, write_genesis
+from p2pgrid.ledger.genesis_file import GENESIS_NAME, encode_genesis, new_genesis, write_genesis
 from p2pgrid.model.genesis import Genesis
-from p2pgrid.node import GENESIS_NAME, first_error, run_node
+from p2pgrid.node import first_error, run_node
 from p2pgrid.store.directory import lock_directory
 from p2pgrid.store.leveldb import open_leveldb
 from p2pgrid.store.store import FORMAT_VERSION, Table

@@ -1,6 +1,7 @@
 """The control API: HTTP with JSON on a Unix socket that only the node's owner can open."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
 from typing import Any, cast
 
 import trio
@@ -13,7 +14,7 @@ from starlette.routing import Route
 
 from p2pgrid.api.answers import error_answer, fault_answer, no_such_route
 from p2pgrid.api.chunk_routes import ChunkRoutes
-from p2pgrid.api.control_socket import Starting, serve_on_socket
+from p2pgrid.api.control_socket import serve_on_socket
 from p2pgrid.api.explorer_routes import ExplorerRoutes
 from p2pgrid.api.flist_routes import FlistRoutes
 from p2pgrid.api.grid_routes import GridRoutes
@@ -22,6 +23,7 @@ from p2pgrid.api.publisher_routes import PublisherRoutes
 from p2pgrid.api.reservation_routes import ReservationRoutes
 from p2pgrid.api.services import Services
 from p2pgrid.errors import GridError
+from p2pgrid.starting import Starting
 
 SOCKET_NAME = "control.sock"
 
@@ -94,7 +96,7 @@ def make_app(services: Services) -> Starlette:
 
 
 def serve_control(
-    services: Services, *, task_status: Starting = trio.TASK_STATUS_IGNORED
+    services: Services, *, task_status: Starting[Path] = trio.TASK_STATUS_IGNORED
 ) -> Coroutine[Any, Any, None]:
     """Serve until cancelled. The socket is there, for its owner only, once started.
 

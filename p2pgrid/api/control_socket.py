@@ -14,7 +14,6 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import trio
 from hypercorn.config import Config
@@ -25,22 +24,15 @@ from hypercorn.utils import wrap_app
 
 from p2pgrid.errors import BadInput, Unusable
 from p2pgrid.limits.control import CONTROL_BACKLOG, SOCKET_PATH_BYTES_MAX
+from p2pgrid.starting import Starting
 
 log = logging.getLogger(__name__)
 
 _FOREIGN_RIGHTS = stat.S_IRWXG | stat.S_IRWXO | stat.S_IXUSR
 
 
-class Starting(Protocol):
-    """Who waits for the socket to be there: a `Nursery.start`."""
-
-    def started(self, value: Path, /) -> None:
-        """Hear where it is."""
-        ...
-
-
 async def serve_on_socket(
-    app: ASGIFramework, path: Path, *, task_status: Starting = trio.TASK_STATUS_IGNORED
+    app: ASGIFramework, path: Path, *, task_status: Starting[Path] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Serve until cancelled. The socket is there, for its owner only, once started.
 

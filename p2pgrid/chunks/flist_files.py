@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from p2pgrid.durable import sync_directory
 from p2pgrid.errors import NotFound, StoreFailed, Unusable
 from p2pgrid.model.ids import ID_BYTES, FlistId, short
 
@@ -58,7 +59,7 @@ class FlistFiles:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(self._path(flist))
-            self._sync_directory()
+            sync_directory(self._directory)
         except OSError as error:
             with suppress(OSError):
                 unfinished.unlink()
@@ -75,13 +76,6 @@ class FlistFiles:
             self._path(flist).unlink(missing_ok=True)
         except OSError as error:
             raise StoreFailed(f"{self._path(flist)} cannot be removed: {error.strerror}") from error
-
-    def _sync_directory(self) -> None:
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
     def _path(self, flist: FlistId) -> Path:
         return self._directory / f"{flist.hex()}{_SUFFIX}"

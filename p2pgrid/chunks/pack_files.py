@@ -18,6 +18,7 @@ from p2pgrid.chunks.packs import (
     record_parts,
     scan_pack,
 )
+from p2pgrid.durable import sync_directory
 from p2pgrid.errors import StoreFailed, Unusable
 from p2pgrid.limits.chunks import PACK_BYTES_MAX
 from p2pgrid.model.ids import ChunkId
@@ -107,7 +108,7 @@ class PackFiles:
         """
         try:
             self._path(pack).unlink(missing_ok=True)
-            self._sync_directory()
+            sync_directory(self._directory)
         except OSError as error:
             raise StoreFailed(f"{self._path(pack)} cannot be removed: {error.strerror}") from error
         return self._ends.pop(pack, 0)
@@ -157,7 +158,7 @@ class PackFiles:
         finally:
             os.close(file)
         if is_new:
-            self._sync_directory()
+            sync_directory(self._directory)
         return places
 
     def _sync(self, file: int) -> None:
@@ -168,13 +169,6 @@ class PackFiles:
             # succeeds without them: this file gets nothing more.
             self._current += 1
             raise
-
-    def _sync_directory(self) -> None:
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
     def _read_from(self, pack: int, places: Mapping[ChunkId, Place]) -> dict[ChunkId, bytes]:
         found: dict[ChunkId, bytes] = {}

@@ -27,6 +27,7 @@ from p2pgrid.cli.output import (
     print_json,
     yes_option,
 )
+from p2pgrid.durable import sync_directory
 from p2pgrid.errors import BadImage, BadInput, StoreFailed
 from p2pgrid.flist.blocks import block_lengths
 from p2pgrid.flist.extract import extract as extract_tree
@@ -38,7 +39,6 @@ from p2pgrid.flist.oci_archive import write_oci_archive
 from p2pgrid.flist.reading import BlockReader, GetMany
 from p2pgrid.flist.tree import Entry
 from p2pgrid.flist.tree_room import need_of
-from p2pgrid.flist.unpack import sync_directory
 from p2pgrid.model.flist import FlistReference, flist_id
 from p2pgrid.model.ids import ChunkId, FlistId
 from p2pgrid.units import format_bytes

@@ -16,14 +16,12 @@ from p2pgrid.cli.output import (
     print_json,
 )
 from p2pgrid.errors import BadInput, StoreFailed
-from p2pgrid.ledger.genesis_file import read_genesis
+from p2pgrid.ledger.genesis_file import GENESIS_NAME, read_genesis
 from p2pgrid.ledger.payment_proof import ProvenOperation, check_proof, read_proof
 from p2pgrid.limits.epochs import PROOF_BYTES_MAX
 from p2pgrid.model.genesis import Genesis
 from p2pgrid.model.operation import Transfer
 from p2pgrid.units import format_bytes, format_tft
-
-_GENESIS_NAME = "genesis.cbor"
 
 
 @click.command("proof", epilog=EXIT_STATUS)
@@ -81,7 +79,7 @@ def check(client: NodeClient, file: Path, grid: Path | None, as_json: bool) -> N
 
 def _genesis(client: NodeClient, grid: Path | None) -> Genesis:
     """Of the grid that the proof should be of. Raises BadInput, with the remedy."""
-    path = grid or client.data / _GENESIS_NAME
+    path = grid or client.data / GENESIS_NAME
     if not path.exists():
         raise BadInput(f"there is no genesis file {path}; name one by --grid")
     return read_genesis(path)

@@ -20,6 +20,7 @@ from tempfile import mkdtemp
 import trio
 
 from p2pgrid.chunks.chunk_store import Blob, ChunkStore
+from p2pgrid.durable import sync_directory
 from p2pgrid.errors import GridError, StoreFailed
 from p2pgrid.flist.convert import Converted, convert_layers, finish
 from p2pgrid.flist.directory import read_directory
@@ -34,7 +35,7 @@ from p2pgrid.flist.reading import BlockReader
 from p2pgrid.flist.sources import Source
 from p2pgrid.flist.tree import chunk_ids
 from p2pgrid.flist.tree_room import DiskShare, TreeRoom, need_of
-from p2pgrid.flist.unpack import remove_tree, sync_directory, tree_disk_bytes, unpack
+from p2pgrid.flist.unpack import remove_tree, tree_disk_bytes, unpack
 from p2pgrid.flist.verification import Verdict, verify_blocks
 from p2pgrid.limits.flist import PROGRESS_BYTES
 from p2pgrid.model.ids import ChunkId, FlistId, NodeId, short

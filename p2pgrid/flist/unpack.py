@@ -65,15 +65,6 @@ def tree_disk_bytes(path: Path) -> int:
     return sum(seen.values())
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class TreeWriter:
     """Writes a tree beneath an open directory that holds nothing of it yet."""
 

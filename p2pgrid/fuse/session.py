@@ -39,6 +39,7 @@ from p2pgrid.limits.fuse import (
     FUSE_REQUEST_BYTES_MAX,
     FUSE_REQUESTS_PER_TURN,
 )
+from p2pgrid.starting import Starting
 
 log = logging.getLogger(__name__)
 
@@ -83,19 +84,11 @@ class Files(Protocol):
         ...
 
 
-class Starting(Protocol):
-    """What `nursery.start` hands over."""
-
-    def started(self, value: None, /) -> None:
-        """Call once questions are answered."""
-        ...
-
-
 async def serve(
     device: int,
     files: Files,
     *,
-    task_status: Starting = trio.TASK_STATUS_IGNORED,
+    task_status: Starting[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Answer until the file system is unmounted. Raises Unsupported for an old kernel."""
     async with trio.open_nursery() as nursery:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import count
 from random import Random, SystemRandom
-from typing import Any, Protocol
+from typing import Any
 
 import h11
 import trio
@@ -55,6 +55,7 @@ from p2pgrid.limits.gridproxy import (
 )
 from p2pgrid.model.genesis import PricingPolicy
 from p2pgrid.net.admission import site_of
+from p2pgrid.starting import Starting
 from p2pgrid.units import SECOND_MS, TimestampMs
 
 log = logging.getLogger(__name__)
@@ -88,14 +89,6 @@ class GridFacts:
     random: Random
 
 
-class Starting(Protocol):
-    """Who waits for the listener: a `Nursery.start`."""
-
-    def started(self, value: int, /) -> None:
-        """Hear on which port."""
-        ...
-
-
 def listen_on(host: str, port: int) -> socket.socket:
     """A socket that listens on one address of this machine.
 
@@ -118,7 +111,7 @@ def listen_on(host: str, port: int) -> socket.socket:
 
 
 def serve_gridproxy(
-    services: Services, where: str, *, task_status: Starting = trio.TASK_STATUS_IGNORED
+    services: Services, where: str, *, task_status: Starting[int] = trio.TASK_STATUS_IGNORED
 ) -> Coroutine[Any, Any, None]:
     """Answer what a full node knows, at HOST:PORT, until cancelled. Raises BadInput, Unusable."""
     explorer, ledger = services.explorer.service, services.ledger
@@ -179,7 +172,7 @@ class GridProxyService:
         self._making = trio.Lock()
         """Held while an answer is made: others have their turns between two answers."""
 
-    async def run(self, *, task_status: Starting = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: Starting[int] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer until cancelled."""
         budgets = Budgets(trio.current_time())
 

@@ -139,11 +139,6 @@ class EpochVoter:
     fresh: Fresh
     memory: AgreementMemory = field(default_factory=AgreementMemory)
 
-    @property
-    def has_committed(self) -> bool:
-        """Whether nothing may be acknowledged in this epoch any more."""
-        return self.memory.lock is not None
-
     def answer(
         self, leader: NodeId, question: Gather | Prepare | Commit, books: Books, now_ms: TimestampMs
     ) -> EpochJudgement:

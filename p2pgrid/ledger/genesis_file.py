@@ -19,6 +19,9 @@ from p2pgrid.units import Amount, TimestampMs
 from p2pgrid.wire.codec import decode, encode
 from p2pgrid.wire.signed import is_usable_key
 
+GENESIS_NAME = "genesis.cbor"
+"""What it is called in a data directory."""
+
 _MAGIC = b"p2pgrid genesis 1\n"
 _CHECKSUM_BYTES = 32
 

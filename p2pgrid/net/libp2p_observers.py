@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
-from typing import Protocol
 
 import trio
 from libp2p.abc import IHost, INetConn, INetStream, INetwork, INotifee
@@ -42,16 +41,9 @@ from p2pgrid.net.libp2p_meshsub import MESHSUB_PROTOCOLS, Publisher, Subscriptio
 from p2pgrid.net.libp2p_patches import reset_quietly
 from p2pgrid.net.libp2p_streams import Libp2pStream
 from p2pgrid.net.network import Topic
+from p2pgrid.starting import Starting
 
 log = logging.getLogger(__name__)
-
-
-class Starting(Protocol):
-    """What `Nursery.start` passes in."""
-
-    def started(self, value: Sequence[str], /) -> None:
-        """Hear where it listens."""
-        ...
 
 
 OBSERVED = frozenset([Topic.CAPACITY.value])
@@ -216,7 +208,7 @@ class Observers:
             self._news.append((topic, data))
             self._has_news.set()
 
-    async def run(self, *, task_status: Starting = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: Starting[Sequence[str]] = trio.TASK_STATUS_IGNORED) -> None:
         """Be there for observers until cancelled; starts once it listens for the first time.
 
         Raises:

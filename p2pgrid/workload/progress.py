@@ -5,10 +5,11 @@ anew; so no half-written file can stop a node.
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from p2pgrid.durable import replace_file
 
 
 class Stage(StrEnum):
@@ -41,17 +42,7 @@ def boot_id() -> str:
 
 def save_progress(file: Path, progress: Progress) -> None:
     """Durable when this returns."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    with unfinished.open("w") as output:
-        json.dump(asdict(progress), output)
-        output.flush()
-        os.fsync(output.fileno())
-    unfinished.rename(file)
-    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(file, json.dumps(asdict(progress)).encode())
 
 
 def load_progress(file: Path) -> Progress:
