@@ -48,6 +48,7 @@ class Run:
         end = world.scheduler.now + seconds
         world.is_measuring = True
         for node in world.honest:
+            self._plan_announcement(node, random, seconds)
             self._plan_change(node, random, end)
         self.wait(seconds, share=(0.0, 0.8))
 
